@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "devices/registry.h"
+
+static const VmmDeviceOps *const registry[] = {
+  NULL,
+};
+
+const VmmDeviceOps *const *
+device_registry_get (void)
+{
+  return registry;
+}
+
+const VmmDeviceOps *
+device_registry_find (const char *name)
+{
+  for (guint i = 0; registry[i] != NULL; i++)
+    if (g_str_equal (registry[i]->name, name))
+      return registry[i];
+  return NULL;
+}
+
+gboolean
+device_registry_validate (GError **error)
+{
+  for (guint i = 0; registry[i] != NULL; i++)
+    {
+      if (!vmm_device_ops_validate (registry[i], error))
+        return FALSE;
+      if (device_registry_find (registry[i]->name) != registry[i])
+        {
+          g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID, "device type “%s” is registered twice",
+                       registry[i]->name);
+          return FALSE;
+        }
+    }
+  return TRUE;
+}
