@@ -16,12 +16,14 @@
 typedef struct _VmmBus VmmBus;
 typedef struct _VmmRegion VmmRegion;
 
-typedef enum {
+typedef enum
+{
   VMM_IO_OK,
   VMM_IO_UNKNOWN, /* no such register: reads as given in *value (0), counted */
 } VmmIoResult;
 
-typedef enum {
+typedef enum
+{
   VMM_REGION_NONE = 0,
   VMM_REGION_UNALIGNED = 1 << 0, /* accesses need not be aligned to their size */
   VMM_REGION_SPLIT = 1 << 1,     /* larger accesses than max_size are split into max_size pieces */
@@ -55,11 +57,8 @@ struct _VmmRegion
   guint64 n_unknown;
 };
 
-void vmm_region_init (VmmRegion *region,
-                      const VmmRegionOps *ops,
-                      gpointer opaque,
-                      GMutex *lock,
-                      guint64 size);
+void vmm_region_init (
+    VmmRegion *region, const VmmRegionOps *ops, gpointer opaque, GMutex *lock, guint64 size);
 /* Waits until no handler of the (unmapped) region runs. */
 void vmm_region_drain (VmmRegion *region);
 

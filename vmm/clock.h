@@ -29,10 +29,8 @@ void vmm_clock_advance (VmmClock *clock, gint64 ns);
 
 typedef void (*VmmTimerFunc) (gpointer user_data);
 /* worker: where callback runs; (nullable) only with a fake clock. */
-VmmTimer *vmm_timer_new (VmmClock *clock,
-                         VmmWorker *worker,
-                         VmmTimerFunc callback,
-                         gpointer user_data);
+VmmTimer *
+vmm_timer_new (VmmClock *clock, VmmWorker *worker, VmmTimerFunc callback, gpointer user_data);
 /* After return the callback does not run any more (waits for one in flight unless called in it). */
 void vmm_timer_free (VmmTimer *timer);
 /* deadline_ns: guest time; VMM_CLOCK_NEVER disarms. A past deadline fires at once. */

@@ -16,17 +16,20 @@
 
 typedef struct _VmmDevice VmmDevice;
 
-typedef enum {
+typedef enum
+{
   VMM_RESET_COLD, /* power-on: all state to its reset values */
   VMM_RESET_WARM, /* platform reset (cf9, keyboard controller, triple fault) */
 } VmmResetKind;
 
-typedef enum {
+typedef enum
+{
   VMM_DEVICE_NONE = 0,
   VMM_DEVICE_UNSAVABLE = 1 << 0, /* cannot be saved (passthrough); save tells the reason */
 } VmmDeviceFlags;
 
-typedef enum {
+typedef enum
+{
   VMM_PROPERTY_BOOL,    /* gboolean */
   VMM_PROPERTY_UINT,    /* guint64, min..max */
   VMM_PROPERTY_STRING,  /* char *, owned; max = longest length in bytes, 0 no limit */
@@ -71,9 +74,9 @@ typedef struct
 struct _VmmDevice
 {
   const VmmDeviceOps *ops;
-  char *id; /* unique in the machine, e.g. "disk.system" */
+  char *id;            /* unique in the machine, e.g. "disk.system" */
   VmmMachine *machine; /* set while realized */
-  GMutex lock; /* guards guest state; held in region handlers */
+  GMutex lock;         /* guards guest state; held in region handlers */
   gboolean realized;
 };
 
@@ -83,14 +86,10 @@ VmmDevice *vmm_device_new (const VmmDeviceOps *ops, const char *id);
 void vmm_device_free (VmmDevice *device);
 gboolean vmm_device_set_uint (VmmDevice *device, const char *name, guint64 value, GError **error);
 gboolean vmm_device_set_bool (VmmDevice *device, const char *name, gboolean value, GError **error);
-gboolean vmm_device_set_string (VmmDevice *device,
-                                const char *name,
-                                const char *value,
-                                GError **error);
-gboolean vmm_device_set_pointer (VmmDevice *device,
-                                 const char *name,
-                                 gpointer value,
-                                 GError **error);
+gboolean
+vmm_device_set_string (VmmDevice *device, const char *name, const char *value, GError **error);
+gboolean
+vmm_device_set_pointer (VmmDevice *device, const char *name, gpointer value, GError **error);
 /* Checks required properties, calls ops->realize, adds it to the machine. On error nothing remains. */
 gboolean vmm_device_realize (VmmDevice *device, VmmMachine *machine, GError **error);
 void vmm_device_unrealize (VmmDevice *device);

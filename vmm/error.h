@@ -7,7 +7,8 @@
 #define VMM_ERROR (vmm_error_quark ())
 GQuark vmm_error_quark (void);
 
-typedef enum {
+typedef enum
+{
   VMM_ERROR_FAILED,        /* none of the others */
   VMM_ERROR_UNAVAILABLE,   /* the host lacks something (KVM, a capability, a firmware file) */
   VMM_ERROR_PERMISSION,    /* the host has it, this user may not */

@@ -15,7 +15,8 @@
 
 #define VMM_MACHINE_N_GSI 24 /* IOAPIC pins; MSI routes come after */
 
-typedef enum {
+typedef enum
+{
   VMM_REQUEST_NONE,
   VMM_REQUEST_RESET,      /* cf9, 0x64 fe, port 92, triple fault */
   VMM_REQUEST_POWEROFF,   /* ACPI S5 */
@@ -26,11 +27,8 @@ typedef enum {
 } VmmRequest;
 
 /* Called from any thread (vCPU threads mostly), must not block: the owner notes it and kicks. */
-typedef void (*VmmRequestFunc) (VmmMachine *machine,
-                                VmmRequest request,
-                                guint64 value,
-                                const char *detail,
-                                gpointer user_data);
+typedef void (*VmmRequestFunc) (
+    VmmMachine *machine, VmmRequest request, guint64 value, const char *detail, gpointer user_data);
 
 /* accel: borrowed, outlives the machine. clock: (transfer full). */
 VmmMachine *vmm_machine_new (VmmAccel *accel, VmmClock *clock, GError **error);
@@ -68,10 +66,8 @@ gboolean vmm_machine_save_devices (VmmMachine *machine, VmmStateWriter *writer, 
 gboolean vmm_machine_load_devices (VmmMachine *machine, VmmStateReader *reader, GError **error);
 
 void vmm_machine_set_request_func (VmmMachine *machine, VmmRequestFunc func, gpointer user_data);
-void vmm_machine_request (VmmMachine *machine,
-                          VmmRequest request,
-                          guint64 value,
-                          const char *detail);
+void
+vmm_machine_request (VmmMachine *machine, VmmRequest request, guint64 value, const char *detail);
 
 /* GSI level with wired-OR over its lines; used by VmmIrqLine. */
 void vmm_machine_gsi_raise (VmmMachine *machine, guint gsi);

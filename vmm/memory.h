@@ -28,14 +28,16 @@ typedef struct _VmmGuestMemory VmmGuestMemory;
 typedef struct _VmmRamBlock VmmRamBlock;
 typedef struct _VmmMapping VmmMapping;
 
-typedef enum {
+typedef enum
+{
   VMM_RAM_NONE = 0,
   VMM_RAM_HUGETLB_2M = 1 << 0, /* MFD_HUGETLB; error when none are free */
   VMM_RAM_THP = 1 << 1,        /* advise transparent huge pages */
   VMM_RAM_DEVICE = 1 << 2,     /* device memory (ROM, video RAM): not counted as guest RAM */
 } VmmRamFlags;
 
-typedef enum {
+typedef enum
+{
   VMM_MAP_NONE = 0,
   VMM_MAP_READONLY = 1 << 0,  /* guest writes exit as MMIO; device DMA writes fail */
   VMM_MAP_LOG_DIRTY = 1 << 1, /* hypervisor dirty log on */
@@ -113,10 +115,12 @@ gboolean vmm_guest_memory_check (VmmGuestMemory *memory,
                                  guint64 length,
                                  gboolean writable) G_GNUC_WARN_UNUSED_RESULT;
 /* Naturally aligned 16-bit index accesses of virtqueues, with acquire and release ordering. */
-gboolean vmm_guest_memory_load_le16 (VmmGuestMemory *memory, VmmGpa gpa, guint16 *ret_value)
-    G_GNUC_WARN_UNUSED_RESULT;
-gboolean vmm_guest_memory_store_le16 (VmmGuestMemory *memory, VmmGpa gpa, guint16 value)
-    G_GNUC_WARN_UNUSED_RESULT;
+gboolean vmm_guest_memory_load_le16 (VmmGuestMemory *memory,
+                                     VmmGpa gpa,
+                                     guint16 *ret_value) G_GNUC_WARN_UNUSED_RESULT;
+gboolean vmm_guest_memory_store_le16 (VmmGuestMemory *memory,
+                                      VmmGpa gpa,
+                                      guint16 value) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Zero-copy I/O: pins [gpa, gpa+length) and appends host iovecs for back ends' reads and writes
  * (nothing may parse through them). Each pin is released with vmm_guest_memory_unpin with the same
@@ -137,8 +141,5 @@ void vmm_guest_memory_unpin (VmmGuestMemory *memory,
  * bitmap: one bit a 4096-byte page of the block, little endian words, ceil(size/4096/64)*8 bytes. */
 gboolean vmm_guest_memory_start_dirty_log (VmmGuestMemory *memory, GError **error);
 void vmm_guest_memory_stop_dirty_log (VmmGuestMemory *memory);
-gboolean vmm_guest_memory_collect_dirty (VmmGuestMemory *memory,
-                                         VmmRamBlock *block,
-                                         guint64 *bitmap,
-                                         gsize n_words,
-                                         GError **error);
+gboolean vmm_guest_memory_collect_dirty (
+    VmmGuestMemory *memory, VmmRamBlock *block, guint64 *bitmap, gsize n_words, GError **error);

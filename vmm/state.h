@@ -39,17 +39,11 @@ gboolean vmm_state_reader_next (VmmStateReader *reader,
 /* All fields of the section must have been read, otherwise INVALID. */
 gboolean vmm_state_reader_end (VmmStateReader *reader, GError **error);
 /* Errors: INVALID when the next field is not key, or value > max. */
-gboolean vmm_state_get_uint (VmmStateReader *reader,
-                             const char *key,
-                             guint64 max,
-                             guint64 *ret_value,
-                             GError **error);
+gboolean vmm_state_get_uint (
+    VmmStateReader *reader, const char *key, guint64 max, guint64 *ret_value, GError **error);
 /* Exactly length bytes, copied to buffer. */
-gboolean vmm_state_get_bytes (VmmStateReader *reader,
-                              const char *key,
-                              void *buffer,
-                              gsize length,
-                              GError **error);
+gboolean vmm_state_get_bytes (
+    VmmStateReader *reader, const char *key, void *buffer, gsize length, GError **error);
 /* 0..max_length bytes. ret_data is valid until the section ends. */
 gboolean vmm_state_get_blob (VmmStateReader *reader,
                              const char *key,
@@ -58,7 +52,8 @@ gboolean vmm_state_get_blob (VmmStateReader *reader,
                              gsize *ret_length,
                              GError **error);
 
-typedef enum {
+typedef enum
+{
   VMM_STATE_U8 = 1,
   VMM_STATE_U16 = 2,
   VMM_STATE_U32 = 4,
@@ -70,12 +65,18 @@ typedef struct
 {
   const char *key;
   VmmStateType type;
-  guint count;   /* array length, 1 for a plain field */
-  gsize offset;  /* into the struct */
+  guint count;  /* array length, 1 for a plain field */
+  gsize offset; /* into the struct */
 } VmmStateField;
 
-#define VMM_STATE_FIELD(Struct, member, type)          { #member, type, 1, G_STRUCT_OFFSET (Struct, member) }
-#define VMM_STATE_ARRAY(Struct, member, type, n)       { #member, type, n, G_STRUCT_OFFSET (Struct, member) }
+#define VMM_STATE_FIELD(Struct, member, type)                                                      \
+  {                                                                                                \
+#member, type, 1, G_STRUCT_OFFSET(Struct, member)                                              \
+  }
+#define VMM_STATE_ARRAY(Struct, member, type, n)                                                   \
+  {                                                                                                \
+#member, type, n, G_STRUCT_OFFSET(Struct, member)                                              \
+  }
 
 void vmm_state_save_fields (VmmStateWriter *writer,
                             const VmmStateField *fields,

@@ -29,28 +29,30 @@ VmmKvm *vmm_kvm_open (const char *path, GError **error);
 void vmm_kvm_close (VmmKvm *kvm);
 const VmmKvmCaps *vmm_kvm_get_caps (VmmKvm *kvm);
 
-typedef enum {
+typedef enum
+{
   VMM_CPU_HOST,
   VMM_CPU_X86_64_V2,
   VMM_CPU_X86_64_V3,
   VMM_CPU_X86_64_V4,
 } VmmCpuLevel;
 
-typedef enum {
+typedef enum
+{
   VMM_UNKNOWN_MSR_FAULT,  /* #GP, as hardware does */
   VMM_UNKNOWN_MSR_IGNORE, /* reads 0, writes dropped, counted */
 } VmmUnknownMsr;
 
 typedef struct
 {
-  guint n_vcpus;                  /* 1..n_vcpus_max */
-  guint sockets, cores, threads;  /* product = n_vcpus; 0 means 1 socket, n cores */
+  guint n_vcpus;                 /* 1..n_vcpus_max */
+  guint sockets, cores, threads; /* product = n_vcpus; 0 means 1 socket, n cores */
   VmmCpuLevel cpu_level;
-  gboolean nested;                /* show VMX/SVM */
-  gboolean hide_hypervisor;       /* no KVM leaves, no hypervisor bit */
-  gboolean invariant_tsc;         /* asked for; shown only when the host's is */
+  gboolean nested;          /* show VMX/SVM */
+  gboolean hide_hypervisor; /* no KVM leaves, no hypervisor bit */
+  gboolean invariant_tsc;   /* asked for; shown only when the host's is */
   VmmUnknownMsr unknown_msr;
-  guint phys_bits;                /* 0: the host's */
+  guint phys_bits; /* 0: the host's */
 } VmmVmConfig;
 
 VmmVm *vmm_vm_new (VmmKvm *kvm, const VmmVmConfig *config, GError **error);
@@ -60,11 +62,12 @@ const VmmVmConfig *vmm_vm_get_config (VmmVm *vm);
 guint vmm_vm_get_phys_bits (VmmVm *vm);
 
 /* Where vCPU 0 starts. RESET: the architectural reset vector (firmware); others wait for INIT-SIPI. */
-typedef enum {
+typedef enum
+{
   VMM_ENTRY_RESET_VECTOR,
-  VMM_ENTRY_LINUX64,    /* rip, rsi = boot_params; long mode, identity page tables at page_table */
-  VMM_ENTRY_PVH,        /* rip, rbx = start_info; 32-bit flat protected mode, paging off */
-  VMM_ENTRY_MULTIBOOT,  /* rip, rbx = multiboot info, eax = 0x2badb002 */
+  VMM_ENTRY_LINUX64,   /* rip, rsi = boot_params; long mode, identity page tables at page_table */
+  VMM_ENTRY_PVH,       /* rip, rbx = start_info; 32-bit flat protected mode, paging off */
+  VMM_ENTRY_MULTIBOOT, /* rip, rbx = multiboot info, eax = 0x2badb002 */
 } VmmEntryKind;
 
 typedef struct
@@ -87,7 +90,8 @@ void vmm_vm_set_boot (VmmVm *vm, VmmBootFunc func, gpointer user_data);
 
 gboolean vmm_vm_create_vcpus (VmmVm *vm, GError **error);
 
-typedef enum {
+typedef enum
+{
   VMM_STATE_CREATED,
   VMM_STATE_RUNNING,
   VMM_STATE_PAUSED,
@@ -95,7 +99,8 @@ typedef enum {
   VMM_STATE_FAILED,  /* cannot go on; reason and detail say why */
 } VmmRunState;
 
-typedef enum {
+typedef enum
+{
   VMM_REASON_NONE,
   VMM_REASON_USER,
   VMM_REASON_GUEST_SHUTDOWN,

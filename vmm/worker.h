@@ -10,7 +10,8 @@
 typedef struct _VmmWorker VmmWorker;
 typedef struct _VmmSource VmmSource;
 
-typedef enum {
+typedef enum
+{
   VMM_WORKER_NONE = 0,
   VMM_WORKER_NO_URING = 1 << 0, /* use the thread pool (tests, hosts that forbid io_uring) */
 } VmmWorkerFlags;
@@ -25,11 +26,8 @@ guint64 vmm_worker_get_n_wakeups (VmmWorker *worker);
 
 /* events: EPOLLIN | EPOLLOUT ... (level triggered). callback runs on the worker. */
 typedef void (*VmmSourceFunc) (int fd, guint32 events, gpointer user_data);
-VmmSource *vmm_worker_add_fd (VmmWorker *worker,
-                              int fd,
-                              guint32 events,
-                              VmmSourceFunc callback,
-                              gpointer user_data);
+VmmSource *vmm_worker_add_fd (
+    VmmWorker *worker, int fd, guint32 events, VmmSourceFunc callback, gpointer user_data);
 /* An eventfd source: the counter is read (cleared) before callback runs. */
 VmmSource *vmm_worker_add_eventfd (VmmWorker *worker,
                                    int fd,
@@ -44,7 +42,8 @@ void vmm_worker_post (VmmWorker *worker, void (*func) (gpointer), gpointer user_
 /* Runs func on the worker and waits; at once when called on the worker itself. */
 void vmm_worker_call (VmmWorker *worker, void (*func) (gpointer), gpointer user_data);
 
-typedef enum {
+typedef enum
+{
   VMM_AIO_READV,
   VMM_AIO_WRITEV,
   VMM_AIO_FSYNC,     /* fdatasync */

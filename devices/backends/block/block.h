@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The block back end interface under every disk device: asynchronous, one queue a worker.
+ * Requests are owned by the device, stay valid until done, complete in any order on the worker that
+ * submitted them. Errors are -errno. A write is on stable storage only after a flush that was
+ * submitted after it was done (or with FUA).
+ * Threads: open and close on the control thread; submit on the worker. */
+#pragma once
+#include <sys/uio.h>
+#include "vmm/error.h"
+#include "vmm/worker.h"
+
+typedef struct _BlockBackend BlockBackend;
+typedef struct _BlockRequest BlockRequest;
+
+typedef enum
+{
+  BLOCK_OP_READ,
+  BLOCK_OP_WRITE,
+  BLOCK_OP_FLUSH,
+  BLOCK_OP_DISCARD,
+  BLOCK_OP_WRITE_ZEROES,
+} BlockOp;
+
+typedef enum
+{
+  BLOCK_REQUEST_NONE = 0,
+  BLOCK_REQUEST_FUA = 1 << 0,
+  BLOCK_REQUEST_UNMAP = 1 << 1, /* WRITE_ZEROES may deallocate */
+} BlockRequestFlags;
+
+struct _BlockRequest
+{
+  BlockOp op;
+  BlockRequestFlags flags;
+  guint64 offset; /* bytes, multiple of 512 */
+  guint64 length; /* bytes, multiple of 512; READ and WRITE: sum of iov */
+  const struct iovec *iov;
+  guint n_iov;
+  void (*done) (BlockRequest *request, int result); /* 0 or -errno */
+  gpointer user_data;
+  /*< private >*/
+  VmmAioRequest aio;
+  gpointer backend_data[4];
+};
+
+typedef struct
+{
+  guint64 size;          /* bytes */
+  guint32 logical_block; /* 512 or 4096: smallest access */
+  guint32 physical_block;
+  guint32 optimal_io; /* bytes, 0 unknown */
+  gboolean readonly;
+  gboolean can_discard, can_write_zeroes;
+  gboolean rotational;
+  guint32 discard_granularity; /* bytes */
+} BlockInfo;
+
+typedef struct
+{
+  const char *name; /* "raw" */
+  void (*submit) (BlockBackend *backend, VmmWorker *worker, BlockRequest *request);
+  /* Waits (running the worker's I/O) until everything submitted there is done. On the worker. */
+  void (*drain) (BlockBackend *backend, VmmWorker *worker);
+  void (*get_info) (BlockBackend *backend, BlockInfo *ret_info);
+  /* Synchronous: all that was acknowledged is on stable storage. Control thread. */
+  gboolean (*flush_sync) (BlockBackend *backend, GError **error);
+  void (*close) (BlockBackend *backend);
+} BlockBackendOps;
+
+struct _BlockBackend
+{
+  const BlockBackendOps *ops;
+  char *name; /* for messages: the file */
+};
+
+typedef struct
+{
+  gboolean readonly;
+  gboolean direct;  /* O_DIRECT */
+  gboolean discard; /* guest discards punch holes */
+} BlockOpenFlags;
+
+/* Raw files and block devices. Takes QEMU-compatible OFD locks later (issue 3). Errors name file,
+ * cause, remedy. */
+BlockBackend *block_raw_open (const char *path, const BlockOpenFlags *flags, GError **error);
+static inline void
+block_backend_close (BlockBackend *backend)
+{
+  if (backend != NULL)
+    backend->ops->close (backend);
+}
