@@ -16,12 +16,13 @@
 #define Q35_LOW_RAM_MAX    G_GUINT64_CONSTANT (0x80000000) /* when RAM >= 0xb0000000, else all */
 #define Q35_PIRQ_GSI(pirq) (16 + (pirq))                   /* PIRQA..H = 0..7 */
 
-/* INTx of a root bus slot: pin 0..3 = INTA..D -> PIRQ 0..7. Slots below 25 swizzle over E..H, 25
- * and above over A..D, as the ACPI _PRT says (one function serves both). */
+/* INTx of a root bus slot: pin 0..3 = INTA..D -> PIRQ 0..7. Slots below 25 swizzle over E..H; 25 and
+ * above take PIRQA..D by pin alone (ICH9's D25IR..D31IR after reset, 0x3210). SeaBIOS and OVMF fill
+ * interrupt lines by this rule, and the ACPI _PRT is written with this function. */
 static inline guint
 q35_intx_to_pirq (guint slot, guint pin)
 {
-  return (slot < 25 ? 4 : 0) + ((slot + pin) & 3);
+  return slot < 25 ? 4 + ((slot + pin) & 3) : pin & 3;
 }
 
 typedef enum
