@@ -48,7 +48,7 @@ typedef struct
   guint8 header_type; /* 0 endpoint, 1 bridge */
   gboolean express;   /* adds the PCI Express capability (endpoint or RC integrated by place) */
   guint n_msix;       /* vectors; 0: no MSI-X */
-  guint msix_bar;     /* BAR that holds table and PBA (made by the core when not added) */
+  guint msix_bar;     /* BAR that holds table and PBA: made by the core, do not add it */
   guint8 intx_pin;    /* 1..4 = INTA..D, 0 none */
 } PciDeviceInfo;
 
@@ -137,5 +137,12 @@ void pci_bus_config_write (
 void pci_bus_foreach (PciBus *bus,
                       void (*func) (PciDevice *device, gpointer user_data),
                       gpointer user_data);
+/* Hot-plug: after vmm_device_realize of a device on a running machine, tells the port. (Unplug is
+ * told by pci_device_finish; a device that is there at reset needs no announcement.) */
+void pci_device_announce (PciDevice *device);
+/* Root only: tries BARs again whose place was taken, after something else has moved (ECAM). */
+void pci_bus_retry_bars (PciBus *root);
+/* Offset of the PCI Express capability, 0 when there is none. */
+guint pci_device_get_express_capability (PciDevice *device);
 /* Bridges: the bus behind this function (header type 1), decoded by its bus number registers. */
 void pci_device_set_secondary_bus (PciDevice *bridge, PciBus *bus);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Inside of the PCI core. Locks, outermost first: the root bus's config lock (recursive; held in
+ * config accesses and while BARs move), a device's own lock, its MSI-X lock, the root bus's INTx
+ * lock. Nothing here takes a device's own lock. */
+#pragma once
+#include "devices/pci/pci.h"
+
+#define PCI_CONFIG_MAX  4096
+#define PCI_CONFIG_CONV 256
+
+typedef struct _PciCore PciCore;
+
+struct _PciBus
+{
+  VmmMachine *machine;
+  char *name;
+  const PciBusOps *ops;
+  gpointer opaque;
+  PciDevice *bridge;       /* the function this bus is behind, NULL at the root */
+  PciDevice *devices[256]; /* by devfn; config lock of the root */
+  /* used on root buses only */
+  GRecMutex config_lock;
+  GMutex intx_lock;
+  gboolean blocked; /* some BAR waits for its place; config lock */
+  /* by slot and pin; INTx lock of the root */
+  guint intx_count[32][4];
+};
+
+struct _PciCore
+{
+  VmmMachine *machine;
+  PciDeviceInfo info;
+  guint config_size;
+  guint8 *config;  /* what the guest reads */
+  guint8 *wmask;   /* bits it may write */
+  guint8 *w1cmask; /* bits it clears by writing 1 */
+  guint8 *initial; /* values of wmask and w1cmask bits at reset */
+  gboolean initial_taken;
+  guint cap_next, cap_last;
+  guint ext_next, ext_last;
+  guint express_cap;
+  PciBar bars[PCI_ALCOVE_N_BARS];
+  void (*read_hook) (PciDevice *device, guint offset, guint size, guint32 *value);
+  void (*write_hook) (PciDevice *device, guint offset, guint size);
+  PciBus *secondary;
+
+  /* MSI-X, under msix_lock */
+  GMutex msix_lock;
+  guint n_msix;
+  guint msix_cap;
+  guint pba_offset;
+  guint8 *table;    /* n_msix * 16 bytes as the guest sees them */
+  guint64 *pending; /* one bit a vector */
+  VmmMsi **msi;
+  VmmRegion msix_region;
+  gint msix_enabled; /* atomic for pci_device_msix_enabled */
+  gboolean msix_function_mask;
+
+  /* under the root's intx_lock */
+  gboolean intx_level;    /* what the device wants */
+  gboolean intx_asserted; /* what is on the wire */
+};
+
+PciBus *pci_bus_get_root (PciBus *bus);
+gboolean pci_bus_attach (PciBus *bus, guint devfn, PciDevice *device, GError **error);
+void pci_bus_detach (PciBus *bus, guint devfn);
+
+/* bars.c; config lock held */
+void pci_bars_update (PciDevice *device);
+void pci_bars_unmap_all (PciDevice *device);
+
+/* msix.c */
+gboolean pci_msix_init (PciDevice *device, GError **error);
+void pci_msix_finish (PciDevice *device);
+void pci_msix_reset (PciDevice *device);
+/* The message control register may have changed. */
+void pci_msix_update (PciDevice *device);
+void pci_msix_save (PciDevice *device, VmmStateWriter *writer);
+gboolean pci_msix_load (PciDevice *device, VmmStateReader *reader, GError **error);
+
+/* intx.c */
+void pci_intx_update (PciDevice *device);
+
+/* express.c */
+void pci_express_init (PciDevice *device);
+
+/* config.c; config lock held, offset and size inside config space */
+guint32 pci_config_read (PciDevice *device, guint offset, guint size);
+void pci_config_write (PciDevice *device, guint offset, guint size, guint32 value);
