@@ -5,6 +5,7 @@
  * Spec: Intel 3 Series chipset datasheet 316966, ICH9 datasheet 316972. */
 #pragma once
 #include "devices/pci/pci.h"
+#include "vmm/boot/e820.h"
 #include "vmm/machine.h"
 
 #define Q35_IOAPIC_BASE    G_GUINT64_CONSTANT (0xfec00000)
@@ -73,7 +74,9 @@ q35_board_add_fw_cfg_file (Q35Board *board, const char *name, GBytes *bytes, GEr
 /* Direct boot (firmware NONE): places ACPI and SMBIOS into RAM and returns the RSDP address, to
  * be called from the VmmBootFunc at each reset. Also the e820 map of the board. */
 gboolean q35_board_place_acpi (Q35Board *board, VmmGpa *ret_rsdp, GError **error);
-/* Kernel, initrd and command line through fw_cfg for firmware boots with -kernel. */
+/* What direct boot's memory map is made of: RAM below and above 4 GiB, PCIEXBAR as at reset (direct
+ * boot presets the register, since no firmware will). */
+void q35_board_get_layout (Q35Board *board, VmmE820Layout *ret_layout);
 void q35_board_press_power_button (Q35Board *board);
 /* Writes flash variables now (pause, stop). */
 gboolean q35_board_flush (Q35Board *board, GError **error);
