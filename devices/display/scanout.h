@@ -6,7 +6,12 @@
  * Producer: one per scanout. set_surface hands over a new picture, damage says what changed,
  * set_cursor/move_cursor drive the hardware cursor. Consumers get callbacks on the producer's
  * thread with no lock that the producer needs; they forward to their own thread.
- * Surfaces are reference counted; a consumer may keep one while the producer goes on. */
+ * Surfaces are reference counted; a consumer may keep one while the producer goes on.
+ *
+ * Locks: producer functions may be called with the device's lock held. Producer ops are called with
+ * none of the callers' locks needed by the producer functions, and may take the device's lock;
+ * set_producer waits for an op in flight, so call it without that lock. Consumer ops must not call
+ * back into the scanout; remove_consumer waits for one in flight. */
 #pragma once
 #include <glib.h>
 #include "vmm/error.h"
@@ -17,7 +22,10 @@ typedef struct _DisplaySurface DisplaySurface;
 #define DISPLAY_MAX_WIDTH  16384
 #define DISPLAY_MAX_HEIGHT 16384
 
-/* A memfd-backed picture, zeroed. stride is width * 4. Errors: sizes out of 1..MAX, no memory. */
+#define DISPLAY_MAX_CURSOR 512 /* pixels a side; a larger cursor is not shown */
+
+/* A memfd-backed picture, zeroed, sealed against shrinking and growing. stride is width * 4.
+ * Errors: INVALID for sizes out of 1..MAX, NO_MEMORY. */
 DisplaySurface *display_surface_new (guint width, guint height, GError **error);
 DisplaySurface *display_surface_ref (DisplaySurface *surface);
 void display_surface_unref (DisplaySurface *surface);
@@ -55,6 +63,8 @@ typedef struct
 
 DisplayScanout *display_scanout_new (guint index);
 void display_scanout_free (DisplayScanout *scanout);
+guint display_scanout_get_index (DisplayScanout *scanout);
+/* ops NULL: the device goes away; surface and cursor are cleared. */
 void display_scanout_set_producer (DisplayScanout *scanout,
                                    const DisplayProducerOps *ops,
                                    gpointer producer);
@@ -65,10 +75,14 @@ void display_scanout_add_consumer (DisplayScanout *scanout,
 void display_scanout_remove_consumer (DisplayScanout *scanout, gpointer consumer);
 
 void display_scanout_set_surface (DisplayScanout *scanout, DisplaySurface *surface);
+/* Clipped to the surface; empty damage is dropped. */
 void display_scanout_damage (DisplayScanout *scanout, guint x, guint y, guint width, guint height);
 void display_scanout_set_cursor (DisplayScanout *scanout, const DisplayCursor *cursor);
 void display_scanout_move_cursor (DisplayScanout *scanout, int x, int y, gboolean visible);
 
 /* Consumer side. */
 DisplaySurface *display_scanout_dup_surface (DisplayScanout *scanout); /* (nullable) up to date */
+/* TRUE while there is a consumer. */
+gboolean display_scanout_is_watched (DisplayScanout *scanout);
+/* Ignored when a side is 0 or above the maximum, or without a producer that can. */
 void display_scanout_request_resize (DisplayScanout *scanout, guint width, guint height);

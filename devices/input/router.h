@@ -2,7 +2,11 @@
 /* The input router: sources (SPICE, the control protocol) on one side, input devices (i8042,
  * virtio-input) on the other. A key goes to the keyboard that the guest drives last became ready,
  * so virtio-keyboard takes over from i8042 when its driver is up, and hands back on reset.
- * Threads: any; sinks are called with the router's lock held and must not call back into it. */
+ * A release follows its press: it goes to the device that got the press.
+ * Threads: any. Sinks are called with the router's delivery lock held and must not send events; a
+ * sink may take its device's lock. set_ready and set_leds wait for no delivery, so devices call them
+ * with their lock held; add_sink and remove_sink do wait: call those without it. The mode and LED
+ * functions may be called with a device's lock held: they forward and return. */
 #pragma once
 #include <glib.h>
 
