@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The schema of machine.conf: tables that the parser, the editor and the tests walk. */
+#pragma once
+#include "app/definition.h"
+
+typedef enum
+{
+  ALCOVE_KEY_STRING,   /* char *; min, max: length in bytes */
+  ALCOVE_KEY_PATH,     /* char *, made absolute */
+  ALCOVE_KEY_WORD,     /* an enum; words */
+  ALCOVE_KEY_BOOLEAN,  /* gboolean */
+  ALCOVE_KEY_NUMBER,   /* guint, decimal or 0x; min, max */
+  ALCOVE_KEY_MIB,      /* guint64; min, max */
+  ALCOVE_KEY_UUID,     /* char *, lower case */
+  ALCOVE_KEY_MAC,      /* guint8[6] */
+  ALCOVE_KEY_ADDRESS,  /* AlcovePciAddress */
+  ALCOVE_KEY_FORWARDS, /* GArray * of AlcoveForward */
+  ALCOVE_KEY_LISTEN,   /* AlcoveListen */
+} AlcoveKeyType;
+
+typedef struct
+{
+  const char *name;
+  AlcoveKeyType type;
+  gsize offset; /* in the group's struct */
+  guint64 min, max;
+  const char *const *words; /* NULL-terminated, in the order of the enum */
+  const char *fallback;     /* (nullable) the default, as text */
+  gboolean required;
+  const char *help;
+} AlcoveKeySpec;
+
+typedef struct
+{
+  AlcoveKind kind;
+  const char *word; /* "disk" */
+  gboolean named;
+  guint max; /* groups of this kind */
+  gsize size;
+  const AlcoveKeySpec *keys;
+  gsize n_keys;
+} AlcoveGroupSpec;
+
+extern const AlcoveGroupSpec alcove_group_specs[ALCOVE_N_KINDS];
+
+const AlcoveKeySpec *alcove_group_spec_find_key (const AlcoveGroupSpec *spec, const char *name);
+
+/* Parses text into config + key->offset, freeing what was there. folder: (nullable) relative paths
+ * are relative to it. On a mistake returns FALSE and sets *ret_problem (transfer full). */
+gboolean alcove_key_parse (const AlcoveKeySpec *key,
+                           const char *text,
+                           const char *folder,
+                           gpointer config,
+                           char **ret_problem);
+/* Frees what the keys of a struct hold, and the struct. */
+void alcove_group_config_free (const AlcoveGroupSpec *spec, gpointer config);
+
+/* Everything that concerns more than one key: required together, unique, in range of another. */
+typedef struct
+{
+  GPtrArray *by_kind[ALCOVE_N_KINDS]; /* of the config structs */
+  GPtrArray *devices;                 /* borrowed, file order */
+} AlcoveParsed;
+void
+alcove_parsed_validate (AlcoveParsed *parsed, const AlcoveConfFile *file, AlcoveProblems *problems);

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What concerns more than one key of a definition. */
+#include "app/definition-private.h"
+
+#include <string.h>
+
+typedef struct
+{
+  AlcoveParsed *parsed;
+  const AlcoveConfFile *file;
+  AlcoveProblems *problems;
+} Validation;
+
+static void
+find_line (guint line, const char *key, const char *value, gpointer user_data)
+{
+  struct
+  {
+    const char *key;
+    guint line;
+  } *wanted = user_data;
+
+  if (strcmp (key, wanted->key) == 0)
+    wanted->line = line;
+}
+
+/* The line of a key, or of its group when it is not given. */
+static guint
+line_of (Validation *v, const char *group, const char *key, guint group_line)
+{
+  struct
+  {
+    const char *key;
+    guint line;
+  } wanted = { key, group_line };
+
+  alcove_conf_file_foreach_key (v->file, group, find_line, &wanted);
+  return wanted.line;
+}
+
+static char *
+group_of (const AlcoveDeviceConfig *device)
+{
+  const AlcoveGroupSpec *spec = &alcove_group_specs[device->kind];
+
+  return spec->named ? g_strdup_printf ("%s %s", spec->word, device->name) : g_strdup (spec->word);
+}
+
+static void G_GNUC_PRINTF (4, 5) complain (
+    Validation *v, const AlcoveDeviceConfig *device, const char *key, const char *format, ...)
+{
+  g_autofree char *group = group_of (device);
+  g_autofree char *text = NULL;
+  va_list args;
+
+  va_start (args, format);
+  text = g_strdup_vprintf (format, args);
+  va_end (args);
+  alcove_problems_add (v->problems, line_of (v, group, key, device->line), group, key, "%s", text);
+}
+
+static void
+validate_machine (Validation *v, const AlcoveMachineConfig *machine)
+{
+  guint product = MAX (machine->sockets, 1) * MAX (machine->cores, 1) * MAX (machine->threads, 1);
+
+  if ((machine->sockets | machine->cores | machine->threads) != 0 && product != machine->cpus)
+    complain (v, &machine->base, "cpus",
+              "%u, but sockets x cores x threads is %u: make them agree, or remove the three keys",
+              machine->cpus, product);
+  if (machine->firmware == ALCOVE_FIRMWARE_NONE && machine->kernel == NULL)
+    complain (v, &machine->base, "firmware",
+              "none starts nothing by itself: give a kernel, or use uefi or bios");
+  if (machine->kernel == NULL && machine->initrd != NULL)
+    complain (v, &machine->base, "initrd", "it is used with a kernel only: add kernel");
+  if (machine->kernel == NULL && machine->cmdline != NULL)
+    complain (v, &machine->base, "cmdline", "it is used with a kernel only: add kernel");
+}
+
+static void
+validate_disk (Validation *v, const AlcoveDiskConfig *disk)
+{
+  if (disk->serial != NULL)
+    for (const char *p = disk->serial; *p != '\0'; p++)
+      if (!g_ascii_isprint (*p))
+        {
+          complain (v, &disk->base, "serial", "only printable ASCII characters are possible");
+          break;
+        }
+  if (disk->base.kind == ALCOVE_KIND_CDROM && !disk->readonly)
+    complain (v, &disk->base, "readonly", "a cdrom is read-only: remove the key, or use [disk]");
+}
+
+/* TRUE when one of its bytes could not be in the name of a network interface. */
+static gboolean
+ifname_is_bad (const char *ifname)
+{
+  return strcmp (ifname, ".") == 0 || strcmp (ifname, "..") == 0 || strpbrk (ifname, "/: ") != NULL;
+}
+
+static void
+validate_nic (Validation *v, const AlcoveNicConfig *nic)
+{
+  if (nic->forwards->len > 0 && nic->backend != ALCOVE_NIC_USER)
+    complain (v, &nic->base, "forward", "only backend user forwards ports");
+  if (nic->backend == ALCOVE_NIC_TAP && nic->ifname == NULL)
+    complain (v, &nic->base, "ifname", "backend tap needs the name of the interface");
+  if (nic->backend != ALCOVE_NIC_TAP && nic->ifname != NULL)
+    complain (v, &nic->base, "ifname", "only backend tap has an interface");
+  if (nic->ifname != NULL && ifname_is_bad (nic->ifname))
+    complain (v, &nic->base, "ifname", "\"%s\" cannot be an interface's name", nic->ifname);
+}
+
+static void
+validate_char (Validation *v, const AlcoveCharConfig *config)
+{
+  if (config->backend == ALCOVE_CHAR_FILE && config->file == NULL)
+    complain (v, &config->base, "file", "backend file needs a file name");
+  if (config->backend != ALCOVE_CHAR_FILE && config->file != NULL)
+    complain (v, &config->base, "file", "only backend file has a file");
+}
+
+static void
+validate_spice (Validation *v, const AlcoveSpiceConfig *spice)
+{
+  gboolean tls = spice->tls_certificate != NULL && spice->tls_key != NULL;
+
+  if ((spice->tls_certificate != NULL) != (spice->tls_key != NULL))
+    complain (v, &spice->base, "tls-certificate", "tls-certificate and tls-key go together");
+  if (spice->listen.kind != ALCOVE_LISTEN_TCP)
+    return;
+  if (spice->password_file == NULL)
+    complain (v, &spice->base, "password-file", "a tcp listener needs a password: add the key");
+  if (!tls && strcmp (spice->listen.host, "127.0.0.1") != 0 &&
+      strcmp (spice->listen.host, "::1") != 0)
+    complain (v, &spice->base, "listen",
+              "%s can be reached from other computers: add tls-certificate and tls-key, or listen "
+              "on 127.0.0.1",
+              spice->listen.host);
+}
+
+static void
+validate_addresses (Validation *v)
+{
+  const AlcoveDeviceConfig *at[32][8] = { 0 };
+
+  for (guint i = 0; i < v->parsed->devices->len; i++)
+    {
+      const AlcoveDeviceConfig *device = g_ptr_array_index (v->parsed->devices, i);
+      const AlcovePciAddress *address = &device->address;
+
+      if (!address->set)
+        continue;
+      if (at[address->slot][address->function] != NULL)
+        {
+          g_autofree char *other = group_of (at[address->slot][address->function]);
+
+          complain (v, device, "address",
+                    "%02x:%02x.%u is taken by [%s]: remove the key and a free one is written",
+                    address->bus, address->slot, address->function, other);
+          continue;
+        }
+      at[address->slot][address->function] = device;
+    }
+  /* PCI Local Bus 3.0, 3.2.2.3.4: a device must have function 0, software looks no further
+   * without. */
+  for (guint slot = 0; slot < 32; slot++)
+    for (guint function = 1; function < 8; function++)
+      if (at[slot][function] != NULL && at[slot][0] == NULL)
+        complain (v, at[slot][function], "address",
+                  "nothing is at 00:%02x.0, so no guest would find this one: use function 0", slot);
+}
+
+static void
+validate_boot_indexes (Validation *v)
+{
+  const AlcoveDeviceConfig *with[100] = { 0 };
+
+  for (guint i = 0; i < v->parsed->devices->len; i++)
+    {
+      const AlcoveDeviceConfig *device = g_ptr_array_index (v->parsed->devices, i);
+      g_autofree char *other = NULL;
+
+      if (device->boot_index == 0)
+        continue;
+      if (with[device->boot_index] == NULL)
+        {
+          with[device->boot_index] = device;
+          continue;
+        }
+      other = group_of (with[device->boot_index]);
+      complain (v, device, "boot-index", "%u is also that of [%s]", device->boot_index, other);
+    }
+}
+
+static void
+validate_macs (Validation *v)
+{
+  GPtrArray *nics = v->parsed->by_kind[ALCOVE_KIND_NIC];
+
+  for (guint i = 0; i < nics->len; i++)
+    for (guint j = 0; j < i; j++)
+      {
+        const AlcoveNicConfig *a = g_ptr_array_index (nics, i), *b = g_ptr_array_index (nics, j);
+
+        if (memcmp (a->mac, b->mac, 6) == 0)
+          complain (v, &a->base, "mac", "[nic %s] has the same one", b->base.name);
+      }
+}
+
+/* Ports given are checked, the others are handed out in file order. */
+static void
+assign_serial_ports (Validation *v)
+{
+  GPtrArray *serials = v->parsed->by_kind[ALCOVE_KIND_SERIAL];
+  guint used = 0;
+
+  for (guint i = 0; i < serials->len; i++)
+    {
+      AlcoveCharConfig *serial = g_ptr_array_index (serials, i);
+
+      if (serial->port == 0)
+        continue;
+      if (used & 1u << serial->port)
+        complain (v, &serial->base, "port", "%u is given twice", serial->port);
+      used |= 1u << serial->port;
+    }
+  for (guint i = 0; i < serials->len; i++)
+    {
+      AlcoveCharConfig *serial = g_ptr_array_index (serials, i);
+
+      if (serial->port != 0)
+        continue;
+      for (guint port = 1; port <= 4 && serial->port == 0; port++)
+        if (!(used & 1u << port))
+          serial->port = port;
+      used |= 1u << serial->port;
+    }
+}
+
+static void
+validate_stdio (Validation *v)
+{
+  const AlcoveCharConfig *first = NULL;
+
+  for (guint i = 0; i < v->parsed->devices->len; i++)
+    {
+      const AlcoveDeviceConfig *device = g_ptr_array_index (v->parsed->devices, i);
+      const AlcoveCharConfig *config = (const AlcoveCharConfig *)device;
+
+      if (device->kind != ALCOVE_KIND_SERIAL && device->kind != ALCOVE_KIND_CONSOLE)
+        continue;
+      if (config->backend != ALCOVE_CHAR_STDIO)
+        continue;
+      if (first != NULL)
+        complain (v, device, "backend", "only one device can have stdio");
+      first = config;
+    }
+}
+
+void
+alcove_parsed_validate (AlcoveParsed *parsed, const AlcoveConfFile *file, AlcoveProblems *problems)
+{
+  Validation v = { parsed, file, problems };
+  GPtrArray **by_kind = parsed->by_kind;
+
+  if (by_kind[ALCOVE_KIND_MACHINE]->len > 0)
+    validate_machine (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_MACHINE], 0));
+  for (guint i = 0; i < by_kind[ALCOVE_KIND_DISK]->len; i++)
+    validate_disk (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_DISK], i));
+  for (guint i = 0; i < by_kind[ALCOVE_KIND_CDROM]->len; i++)
+    validate_disk (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_CDROM], i));
+  for (guint i = 0; i < by_kind[ALCOVE_KIND_NIC]->len; i++)
+    validate_nic (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_NIC], i));
+  for (guint i = 0; i < by_kind[ALCOVE_KIND_SERIAL]->len; i++)
+    validate_char (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_SERIAL], i));
+  for (guint i = 0; i < by_kind[ALCOVE_KIND_CONSOLE]->len; i++)
+    validate_char (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_CONSOLE], i));
+  if (by_kind[ALCOVE_KIND_SPICE]->len > 0)
+    validate_spice (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_SPICE], 0));
+  validate_addresses (&v);
+  validate_boot_indexes (&v);
+  validate_macs (&v);
+  assign_serial_ports (&v);
+  validate_stdio (&v);
+}

@@ -1,0 +1,670 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "app/definition.h"
+
+#include <string.h>
+#include "app/definition-private.h"
+#include "app/suggest.h"
+
+struct _AlcoveDefinition
+{
+  GObject parent_instance;
+  char *path, *folder; /* (nullable) */
+  AlcoveConfFile *file;
+  char *saved_text; /* what is on disk, as far as we know; NULL: never was */
+  AlcoveParsed parsed;
+};
+
+G_DEFINE_FINAL_TYPE (AlcoveDefinition, alcove_definition, G_TYPE_OBJECT)
+
+enum
+{
+  CHANGED,
+  N_SIGNALS
+};
+static guint signals[N_SIGNALS];
+
+static void
+parsed_init (AlcoveParsed *parsed)
+{
+  for (guint i = 0; i < ALCOVE_N_KINDS; i++)
+    parsed->by_kind[i] = g_ptr_array_new ();
+  parsed->devices = g_ptr_array_new ();
+}
+
+static void
+parsed_clear (AlcoveParsed *parsed)
+{
+  for (guint i = 0; i < ALCOVE_N_KINDS; i++)
+    {
+      for (guint j = 0; parsed->by_kind[i] != NULL && j < parsed->by_kind[i]->len; j++)
+        alcove_group_config_free (&alcove_group_specs[i],
+                                  g_ptr_array_index (parsed->by_kind[i], j));
+      g_clear_pointer (&parsed->by_kind[i], g_ptr_array_unref);
+    }
+  g_clear_pointer (&parsed->devices, g_ptr_array_unref);
+}
+
+static void
+alcove_definition_finalize (GObject *object)
+{
+  AlcoveDefinition *self = ALCOVE_DEFINITION (object);
+
+  parsed_clear (&self->parsed);
+  alcove_conf_file_free (self->file);
+  g_free (self->path);
+  g_free (self->folder);
+  g_free (self->saved_text);
+  G_OBJECT_CLASS (alcove_definition_parent_class)->finalize (object);
+}
+
+static void
+alcove_definition_class_init (AlcoveDefinitionClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = alcove_definition_finalize;
+  /* The text, and with it every struct, is new. */
+  signals[CHANGED] = g_signal_new ("changed", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST, 0, NULL,
+                                   NULL, NULL, G_TYPE_NONE, 0);
+}
+
+static void
+alcove_definition_init (AlcoveDefinition *self)
+{
+}
+
+/* The spec for a group header's text; *ret_name borrowed from it, "" where there is none. */
+static const AlcoveGroupSpec *
+find_group_spec (const char *group, const char **ret_name)
+{
+  gsize n = strcspn (group, " \t");
+
+  for (guint i = 0; i < ALCOVE_N_KINDS; i++)
+    if (strlen (alcove_group_specs[i].word) == n &&
+        strncmp (group, alcove_group_specs[i].word, n) == 0)
+      {
+        *ret_name = group + n + strspn (group + n, " \t");
+        return &alcove_group_specs[i];
+      }
+  return NULL;
+}
+
+typedef struct
+{
+  const AlcoveGroupSpec *spec;
+  const char *group, *folder;
+  gpointer config;
+  guint64 seen; /* bit a key of the spec */
+  AlcoveProblems *problems;
+} GroupParse;
+
+static void
+complain_unknown_key (GroupParse *parse, guint line, const char *key)
+{
+  const char *names[64];
+  const char *nearest;
+
+  for (gsize i = 0; i < parse->spec->n_keys; i++)
+    names[i] = parse->spec->keys[i].name;
+  nearest = alcove_suggest (key, names, parse->spec->n_keys);
+  if (nearest != NULL)
+    alcove_problems_add (parse->problems, line, parse->group, key,
+                         "this key is not known: did you mean \"%s\"?", nearest);
+  else
+    alcove_problems_add (parse->problems, line, parse->group, key,
+                         "this key is not known: remove it, or comment it out with #");
+}
+
+static void
+parse_key (guint line, const char *key, const char *value, gpointer user_data)
+{
+  GroupParse *parse = user_data;
+  const AlcoveKeySpec *spec = alcove_group_spec_find_key (parse->spec, key);
+  g_autofree char *problem = NULL;
+
+  if (spec == NULL)
+    {
+      complain_unknown_key (parse, line, key);
+      return;
+    }
+  parse->seen |= G_GUINT64_CONSTANT (1) << (spec - parse->spec->keys);
+  if (!alcove_key_parse (spec, value, parse->folder, parse->config, &problem))
+    alcove_problems_add (parse->problems, line, parse->group, key, "%s", problem);
+}
+
+/* What a key that is not in the text is. */
+static void
+complete_key (GroupParse *parse, const AlcoveKeySpec *spec, guint line)
+{
+  g_autofree char *problem = NULL;
+  g_autofree char *uuid = NULL;
+
+  if (spec->fallback != NULL)
+    {
+      gboolean good =
+          alcove_key_parse (spec, spec->fallback, parse->folder, parse->config, &problem);
+
+      g_assert (good); /* our own table; the unit test walks it */
+    }
+  else if (spec->type == ALCOVE_KEY_FORWARDS)
+    {
+      *(GArray **)G_STRUCT_MEMBER_P (parse->config, spec->offset) =
+          g_array_new (FALSE, FALSE, sizeof (AlcoveForward));
+    }
+  if (!spec->required)
+    return;
+  if (spec->type == ALCOVE_KEY_UUID)
+    {
+      uuid = g_uuid_string_random ();
+      alcove_problems_add (parse->problems, line, parse->group, spec->name,
+                           "it is missing: add %s = %s", spec->name, uuid);
+      return;
+    }
+  alcove_problems_add (parse->problems, line, parse->group, spec->name,
+                       "it is missing: add it (%s)", spec->help);
+}
+
+static gboolean
+group_name_is_good (const AlcoveGroupSpec *spec,
+                    const char *group,
+                    const char *name,
+                    guint line,
+                    AlcoveProblems *problems)
+{
+  g_autofree char *canonical = NULL;
+
+  if (!spec->named)
+    {
+      if (*name == '\0')
+        return TRUE;
+      alcove_problems_add (problems, line, group, NULL, "this group has no name: write [%s]",
+                           spec->word);
+      return FALSE;
+    }
+  if (*name == '\0')
+    {
+      alcove_problems_add (problems, line, group, NULL, "this group needs a name: write [%s NAME]",
+                           spec->word);
+      return FALSE;
+    }
+  if (!alcove_device_name_is_valid (name))
+    {
+      alcove_problems_add (
+          problems, line, group, NULL,
+          "a device's name is 1 to 32 lower case letters, digits, \"-\", \"_\" and "
+          "\".\", a letter or digit first");
+      return FALSE;
+    }
+  canonical = g_strdup_printf ("%s %s", spec->word, name);
+  if (strcmp (canonical, group) != 0)
+    {
+      alcove_problems_add (problems, line, group, NULL, "write it with one space: [%s]", canonical);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static void
+complain_unknown_group (const char *group, guint line, AlcoveProblems *problems)
+{
+  const char *words[ALCOVE_N_KINDS];
+  const char *nearest;
+  g_autofree char *all = NULL;
+  g_autofree char *word = g_strndup (group, strcspn (group, " \t"));
+
+  for (guint i = 0; i < ALCOVE_N_KINDS; i++)
+    words[i] = alcove_group_specs[i].word;
+  nearest = alcove_suggest (word, words, ALCOVE_N_KINDS);
+  if (nearest != NULL)
+    {
+      alcove_problems_add (problems, line, group, NULL,
+                           "this group is not known: did you mean \"%s\"?", nearest);
+      return;
+    }
+  for (guint i = 0; i < ALCOVE_N_KINDS; i++)
+    {
+      char *longer = g_strconcat (all != NULL ? all : "", all != NULL ? ", " : "", words[i], NULL);
+
+      g_free (all);
+      all = longer;
+    }
+  alcove_problems_add (problems, line, group, NULL, "this group is not known: there are %s", all);
+}
+
+static void
+parse_group (AlcoveParsed *parsed,
+             const AlcoveConfFile *file,
+             const char *group,
+             guint line,
+             const char *folder,
+             AlcoveProblems *problems)
+{
+  GroupParse parse = { .group = group, .folder = folder, .problems = problems };
+  const char *name;
+  AlcoveDeviceConfig *base;
+
+  parse.spec = find_group_spec (group, &name);
+  if (parse.spec == NULL)
+    {
+      complain_unknown_group (group, line, problems);
+      return;
+    }
+  if (!group_name_is_good (parse.spec, group, name, line, problems))
+    return;
+  if (parsed->by_kind[parse.spec->kind]->len >= parse.spec->max)
+    {
+      alcove_problems_add (problems, line, group, NULL,
+                           "there can be %u %s group%s, this is one more: remove it",
+                           parse.spec->max, parse.spec->word, parse.spec->max == 1 ? "" : "s");
+      return;
+    }
+  parse.config = g_malloc0 (parse.spec->size);
+  base = parse.config;
+  base->kind = parse.spec->kind;
+  base->name = g_strdup (parse.spec->named ? name : parse.spec->word);
+  base->line = line;
+  g_ptr_array_add (parsed->by_kind[base->kind], base);
+  if (parse.spec->named)
+    g_ptr_array_add (parsed->devices, base);
+  alcove_conf_file_foreach_key (file, group, parse_key, &parse);
+  for (gsize i = 0; i < parse.spec->n_keys; i++)
+    if (!(parse.seen & G_GUINT64_CONSTANT (1) << i))
+      complete_key (&parse, &parse.spec->keys[i], line);
+}
+
+/* NICs without an address in the text get theirs from the machine's identity. */
+static void
+derive_macs (AlcoveParsed *parsed)
+{
+  static const guint8 none[6];
+  AlcoveMachineConfig *machine;
+
+  if (parsed->by_kind[ALCOVE_KIND_MACHINE]->len == 0)
+    return;
+  machine = g_ptr_array_index (parsed->by_kind[ALCOVE_KIND_MACHINE], 0);
+  for (guint i = 0; i < parsed->by_kind[ALCOVE_KIND_NIC]->len && machine->uuid != NULL; i++)
+    {
+      AlcoveNicConfig *nic = g_ptr_array_index (parsed->by_kind[ALCOVE_KIND_NIC], i);
+
+      if (memcmp (nic->mac, none, 6) == 0)
+        alcove_mac_derive (machine->uuid, nic->base.name, nic->mac);
+    }
+}
+
+static void
+parse_groups (AlcoveParsed *parsed,
+              const AlcoveConfFile *file,
+              const char *folder,
+              AlcoveProblems *problems)
+{
+  guint n = alcove_conf_file_get_n_groups (file);
+
+  for (guint i = 0; i < n; i++)
+    {
+      guint line = 0;
+      const char *group = alcove_conf_file_get_group (file, i, &line);
+
+      parse_group (parsed, file, group, line, folder, problems);
+    }
+  if (parsed->by_kind[ALCOVE_KIND_MACHINE]->len == 0)
+    alcove_problems_add (problems, 0, NULL, NULL,
+                         "there is no [machine] group: this is no machine definition");
+  derive_macs (parsed);
+  /* Conflicts between values are worth naming only when the values themselves are good. */
+  if (!alcove_problems_any (problems))
+    alcove_parsed_validate (parsed, file, problems);
+}
+
+/* file: (transfer full). NULL or a whole new text is in place. problems: syntax mistakes so far. */
+static gboolean
+take_file (AlcoveDefinition *self, AlcoveConfFile *file, AlcoveProblems *problems, GError **error)
+{
+  AlcoveParsed parsed;
+
+  parsed_init (&parsed);
+  parse_groups (&parsed, file, self->folder, problems);
+  if (!alcove_problems_to_error (problems, error))
+    {
+      parsed_clear (&parsed);
+      alcove_conf_file_free (file);
+      return FALSE;
+    }
+  parsed_clear (&self->parsed);
+  alcove_conf_file_free (self->file);
+  self->parsed = parsed;
+  self->file = file;
+  return TRUE;
+}
+
+static const char *
+source_name (AlcoveDefinition *self)
+{
+  return self->path != NULL ? self->path : ALCOVE_DEFINITION_FILE;
+}
+
+AlcoveDefinition *
+alcove_definition_new_from_text (const char *text, gssize length, const char *path, GError **error)
+{
+  g_autoptr (AlcoveDefinition) self = g_object_new (ALCOVE_TYPE_DEFINITION, NULL);
+  g_auto (AlcoveProblems) problems = { 0 };
+  AlcoveConfFile *file;
+
+  if (path != NULL)
+    {
+      self->path = g_canonicalize_filename (path, NULL);
+      self->folder = g_path_get_dirname (self->path);
+    }
+  alcove_problems_init (&problems, source_name (self));
+  file = alcove_conf_file_parse (text, length < 0 ? strlen (text) : (gsize)length, &problems);
+  if (!take_file (self, file, &problems, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+/* The whole file, refused unread above the limit. */
+static gboolean
+read_bounded (const char *path, char **ret_text, gsize *ret_length, GError **error)
+{
+  g_autoptr (GFile) file = g_file_new_for_path (path);
+  g_autoptr (GFileInfo) info = NULL;
+
+  info = g_file_query_info (file, G_FILE_ATTRIBUTE_STANDARD_SIZE "," G_FILE_ATTRIBUTE_STANDARD_TYPE,
+                            G_FILE_QUERY_INFO_NONE, NULL, NULL);
+  if (info != NULL && g_file_info_get_file_type (info) != G_FILE_TYPE_REGULAR)
+    {
+      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID,
+                   "%s: this is no regular file, so no machine definition", path);
+      return FALSE;
+    }
+  if (info != NULL && g_file_info_get_size (info) > ALCOVE_CONF_FILE_SIZE_MAX)
+    {
+      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID,
+                   "%s: the file has more than %d bytes: this is no machine definition", path,
+                   ALCOVE_CONF_FILE_SIZE_MAX);
+      return FALSE;
+    }
+  return g_file_get_contents (path, ret_text, ret_length, error);
+}
+
+AlcoveDefinition *
+alcove_definition_load (const char *path, GError **error)
+{
+  g_autofree char *text = NULL;
+  gsize length;
+  AlcoveDefinition *self;
+
+  if (!read_bounded (path, &text, &length, error))
+    return NULL;
+  self = alcove_definition_new_from_text (text, (gssize)length, path, error);
+  if (self != NULL)
+    self->saved_text = g_steal_pointer (&text);
+  return self;
+}
+
+gboolean
+alcove_definition_save (AlcoveDefinition *self, GError **error)
+{
+  g_autofree char *text = NULL, *on_disk = NULL;
+  gsize length, n_on_disk;
+
+  g_return_val_if_fail (self->path != NULL, FALSE);
+  text = alcove_conf_file_to_text (self->file, &length);
+  if (read_bounded (self->path, &on_disk, &n_on_disk, NULL))
+    {
+      if (g_strcmp0 (on_disk, text) == 0)
+        {
+          g_free (self->saved_text);
+          self->saved_text = g_steal_pointer (&text);
+          return TRUE;
+        }
+      if (g_strcmp0 (on_disk, self->saved_text) != 0)
+        {
+          g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_BUSY,
+                       "%s was changed by somebody else since it was read, and is not overwritten: "
+                       "load it again and repeat the change",
+                       self->path);
+          return FALSE;
+        }
+    }
+  if (!g_file_set_contents_full (self->path, text, (gssize)length,
+                                 G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600,
+                                 error))
+    return FALSE;
+  g_free (self->saved_text);
+  self->saved_text = g_steal_pointer (&text);
+  return TRUE;
+}
+
+gboolean
+alcove_definition_is_modified (AlcoveDefinition *self)
+{
+  g_autofree char *text = alcove_conf_file_to_text (self->file, NULL);
+
+  return g_strcmp0 (text, self->saved_text) != 0;
+}
+
+const char *
+alcove_definition_get_path (AlcoveDefinition *self)
+{
+  return self->path;
+}
+
+const char *
+alcove_definition_get_folder (AlcoveDefinition *self)
+{
+  return self->folder;
+}
+
+char *
+alcove_definition_to_text (AlcoveDefinition *self)
+{
+  return alcove_conf_file_to_text (self->file, NULL);
+}
+
+const AlcoveMachineConfig *
+alcove_definition_get_machine (AlcoveDefinition *self)
+{
+  return g_ptr_array_index (self->parsed.by_kind[ALCOVE_KIND_MACHINE], 0);
+}
+
+const AlcoveSpiceConfig *
+alcove_definition_get_spice (AlcoveDefinition *self)
+{
+  GPtrArray *spice = self->parsed.by_kind[ALCOVE_KIND_SPICE];
+
+  return spice->len > 0 ? g_ptr_array_index (spice, 0) : NULL;
+}
+
+#define DEFINE_GETTER(Type, plural, KIND)                                                          \
+  const Type *const *alcove_definition_get_##plural (AlcoveDefinition *self, guint *ret_n)         \
+  {                                                                                                \
+    *ret_n = self->parsed.by_kind[KIND]->len;                                                      \
+    return (const Type *const *)self->parsed.by_kind[KIND]->pdata;                                 \
+  }
+DEFINE_GETTER (AlcoveDiskConfig, disks, ALCOVE_KIND_DISK)
+DEFINE_GETTER (AlcoveDiskConfig, cdroms, ALCOVE_KIND_CDROM)
+DEFINE_GETTER (AlcoveNicConfig, nics, ALCOVE_KIND_NIC)
+DEFINE_GETTER (AlcoveDisplayConfig, displays, ALCOVE_KIND_DISPLAY)
+DEFINE_GETTER (AlcoveCharConfig, serials, ALCOVE_KIND_SERIAL)
+DEFINE_GETTER (AlcoveCharConfig, consoles, ALCOVE_KIND_CONSOLE)
+DEFINE_GETTER (AlcoveInputConfig, inputs, ALCOVE_KIND_INPUT)
+DEFINE_GETTER (AlcoveRngConfig, rngs, ALCOVE_KIND_RNG)
+
+const AlcoveDeviceConfig *const *
+alcove_definition_get_devices (AlcoveDefinition *self, guint *ret_n)
+{
+  *ret_n = self->parsed.devices->len;
+  return (const AlcoveDeviceConfig *const *)self->parsed.devices->pdata;
+}
+
+static int
+compare_boot_index (gconstpointer a, gconstpointer b)
+{
+  const AlcoveDeviceConfig *const *one = a, *const *two = b;
+
+  return (int)(*one)->boot_index - (int)(*two)->boot_index;
+}
+
+const AlcoveDeviceConfig **
+alcove_definition_get_boot_order (AlcoveDefinition *self, guint *ret_n)
+{
+  static const AlcoveKind kinds[] = { ALCOVE_KIND_DISK, ALCOVE_KIND_CDROM, ALCOVE_KIND_NIC };
+  GPtrArray *order = g_ptr_array_new ();
+
+  for (guint i = 0; i < self->parsed.devices->len; i++)
+    {
+      AlcoveDeviceConfig *device = g_ptr_array_index (self->parsed.devices, i);
+
+      if (device->boot_index != 0)
+        g_ptr_array_add (order, device);
+    }
+  g_ptr_array_sort (order, compare_boot_index);
+  if (order->len == 0)
+    for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+      for (guint j = 0; j < self->parsed.by_kind[kinds[i]]->len; j++)
+        g_ptr_array_add (order, g_ptr_array_index (self->parsed.by_kind[kinds[i]], j));
+  *ret_n = order->len;
+  return (const AlcoveDeviceConfig **)g_ptr_array_free (order, FALSE);
+}
+
+AlcoveConfFile *
+alcove_definition_dup_conf (AlcoveDefinition *self)
+{
+  return alcove_conf_file_copy (self->file);
+}
+
+gboolean
+alcove_definition_take_conf (AlcoveDefinition *self, AlcoveConfFile *file, GError **error)
+{
+  g_auto (AlcoveProblems) problems = { 0 };
+  g_autoptr (AlcoveConfFile) edited = file;
+  g_autofree char *text = NULL;
+  gsize length;
+  AlcoveConfFile *parsed;
+
+  /* Parsed from the text again: an edit cannot make what a file could not hold. */
+  text = alcove_conf_file_to_text (edited, &length);
+  alcove_problems_init (&problems, source_name (self));
+  parsed = alcove_conf_file_parse (text, length, &problems);
+  if (!take_file (self, parsed, &problems, error))
+    return FALSE;
+  g_signal_emit (self, signals[CHANGED], 0);
+  return TRUE;
+}
+
+gboolean
+alcove_definition_set_value (
+    AlcoveDefinition *self, const char *group, const char *key, const char *value, GError **error)
+{
+  AlcoveConfFile *file = alcove_definition_dup_conf (self);
+
+  if (value != NULL)
+    alcove_conf_file_set_value (file, group, key, value);
+  else
+    alcove_conf_file_remove_key (file, group, key);
+  return alcove_definition_take_conf (self, file, error);
+}
+
+gboolean
+alcove_definition_remove_group (AlcoveDefinition *self, const char *group, GError **error)
+{
+  AlcoveConfFile *file = alcove_definition_dup_conf (self);
+
+  if (!alcove_conf_file_remove_group (file, group))
+    {
+      alcove_conf_file_free (file);
+      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_NOT_FOUND, "%s has no group [%s]",
+                   source_name (self), group);
+      return FALSE;
+    }
+  return alcove_definition_take_conf (self, file, error);
+}
+
+/* Devices that sit on PCI by themselves: consoles share the controller of the first one, a NIC or
+ * display is there even when its cable or picture is not. */
+static gboolean
+needs_address (AlcoveDefinition *self, const AlcoveDeviceConfig *device)
+{
+  if (alcove_group_spec_find_key (&alcove_group_specs[device->kind], "address") == NULL)
+    return FALSE;
+  if (device->kind == ALCOVE_KIND_CONSOLE)
+    return device == g_ptr_array_index (self->parsed.by_kind[ALCOVE_KIND_CONSOLE], 0);
+  if (device->kind == ALCOVE_KIND_DISPLAY)
+    return ((const AlcoveDisplayConfig *)device)->type != ALCOVE_DISPLAY_NONE;
+  return TRUE;
+}
+
+/* A slot nobody has, 0 when the bus is full. Bit n of used: slot n. */
+static guint
+pick_slot (const AlcoveDeviceConfig *device, guint32 used)
+{
+  if (device->kind == ALCOVE_KIND_DISPLAY && !(used & 1u << ALCOVE_PCI_SLOT_DISPLAY))
+    return ALCOVE_PCI_SLOT_DISPLAY;
+  for (guint slot = ALCOVE_PCI_SLOT_FIRST; slot <= ALCOVE_PCI_SLOT_LAST; slot++)
+    if (!(used & 1u << slot))
+      return slot;
+  return 0;
+}
+
+gboolean
+alcove_definition_assign (AlcoveDefinition *self, GError **error)
+{
+  g_autoptr (AlcoveConfFile) file = alcove_definition_dup_conf (self);
+  guint32 used = 0;
+  gboolean any = FALSE;
+
+  for (guint i = 0; i < self->parsed.devices->len; i++)
+    {
+      const AlcoveDeviceConfig *device = g_ptr_array_index (self->parsed.devices, i);
+
+      if (device->address.set)
+        used |= 1u << device->address.slot;
+    }
+  for (guint i = 0; i < self->parsed.devices->len; i++)
+    {
+      const AlcoveDeviceConfig *device = g_ptr_array_index (self->parsed.devices, i);
+      AlcovePciAddress address = { .set = TRUE };
+      g_autofree char *group =
+          g_strdup_printf ("%s %s", alcove_kind_to_string (device->kind), device->name);
+      g_autofree char *text = NULL, *mac = NULL;
+
+      if (device->kind == ALCOVE_KIND_NIC)
+        {
+          g_autofree char *present = alcove_conf_file_dup_value (file, group, "mac");
+
+          if (present == NULL)
+            {
+              mac = alcove_mac_to_string (((const AlcoveNicConfig *)device)->mac);
+              alcove_conf_file_set_value (file, group, "mac", mac);
+              any = TRUE;
+            }
+        }
+      if (device->address.set || !needs_address (self, device))
+        continue;
+      address.slot = (guint8)pick_slot (device, used);
+      if (address.slot == 0)
+        {
+          g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_FAILED,
+                       "%s: no PCI slot is free for [%s]: remove a device", source_name (self),
+                       group);
+          return FALSE;
+        }
+      used |= 1u << address.slot;
+      text = alcove_pci_address_to_string (&address);
+      alcove_conf_file_set_value (file, group, "address", text);
+      any = TRUE;
+    }
+  return !any || alcove_definition_take_conf (self, g_steal_pointer (&file), error);
+}
+
+char *
+alcove_definition_dup_value (AlcoveDefinition *self, const char *group, const char *key)
+{
+  const char *name;
+  const AlcoveGroupSpec *spec = find_group_spec (group, &name);
+  const AlcoveKeySpec *key_spec;
+  char *value;
+
+  if (spec == NULL || (key_spec = alcove_group_spec_find_key (spec, key)) == NULL)
+    return NULL;
+  value = alcove_conf_file_dup_value (self->file, group, key);
+  return value != NULL ? value : g_strdup (key_spec->fallback);
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A machine's definition: machine.conf, read, checked and edited.
+ *
+ * The file is a key file with one group per device: [machine], [disk NAME], [cdrom NAME],
+ * [nic NAME], [display NAME], [serial NAME], [console NAME], [input NAME], [rng NAME], [spice].
+ * definition-schema.c has every key with its range, default and meaning; an unknown group or key is
+ * refused by name. The text is the definition: the structs below are what it says, parsed anew at
+ * each edit, so a struct is valid until the next edit or the last unref. Comments survive.
+ *
+ * Thread: one at a time; the "changed" signal comes on the editing thread. */
+#pragma once
+#include <gio/gio.h>
+#include "app/conf-file.h"
+#include "app/error.h"
+
+#define ALCOVE_DEFINITION_FILE "machine.conf"
+
+/* Where a device sits on PCI bus 0. Slots 00 (host bridge) and 1f (LPC, AHCI) are the board's,
+ * 1c to 1e are kept for root ports; assignment hands out 02 to 1b, displays first take 01. */
+typedef struct
+{
+  gboolean set;
+  guint8 bus, slot, function;
+} AlcovePciAddress;
+#define ALCOVE_PCI_SLOT_FIRST   0x02
+#define ALCOVE_PCI_SLOT_LAST    0x1b
+#define ALCOVE_PCI_SLOT_DISPLAY 0x01
+
+typedef enum
+{
+  ALCOVE_KIND_MACHINE,
+  ALCOVE_KIND_DISK,
+  ALCOVE_KIND_CDROM,
+  ALCOVE_KIND_NIC,
+  ALCOVE_KIND_DISPLAY,
+  ALCOVE_KIND_SERIAL,
+  ALCOVE_KIND_CONSOLE,
+  ALCOVE_KIND_INPUT,
+  ALCOVE_KIND_RNG,
+  ALCOVE_KIND_SPICE,
+} AlcoveKind;
+#define ALCOVE_N_KINDS (ALCOVE_KIND_SPICE + 1)
+/* "disk", ... */
+const char *alcove_kind_to_string (AlcoveKind kind);
+
+/* First in every struct below. */
+typedef struct
+{
+  AlcoveKind kind;
+  char *name;               /* NAME of [disk NAME]; "machine" and "spice" for those */
+  guint line;               /* of the group header, from 1 */
+  AlcovePciAddress address; /* devices on PCI */
+  guint boot_index;         /* disk, cdrom, nic: 1 is tried first; 0 not given */
+} AlcoveDeviceConfig;
+
+typedef enum
+{
+  ALCOVE_CPU_HOST,
+  ALCOVE_CPU_X86_64_V2,
+  ALCOVE_CPU_X86_64_V3,
+  ALCOVE_CPU_X86_64_V4,
+} AlcoveCpuLevel;
+typedef enum
+{
+  ALCOVE_FIRMWARE_UEFI,
+  ALCOVE_FIRMWARE_BIOS,
+  ALCOVE_FIRMWARE_NONE
+} AlcoveFirmware;
+typedef enum
+{
+  ALCOVE_MSR_FAULT,
+  ALCOVE_MSR_IGNORE
+} AlcoveUnknownMsr;
+typedef enum
+{
+  ALCOVE_CLOCK_UTC,
+  ALCOVE_CLOCK_LOCALTIME
+} AlcoveClock;
+typedef enum
+{
+  ALCOVE_ON_RESET,
+  ALCOVE_ON_STOP
+} AlcoveOnEvent;
+
+typedef struct
+{
+  AlcoveDeviceConfig base;
+  char *uuid;                    /* lower case */
+  char *title;                   /* the key "name": what people see */
+  char *os;                      /* (nullable) libosinfo short id, such as "debian12" */
+  guint64 memory_mib;            /* 1..4194304 */
+  guint cpus;                    /* 1..255 */
+  guint sockets, cores, threads; /* product = cpus; all 0: one socket of cpus cores */
+  AlcoveCpuLevel cpu;
+  gboolean nested; /* show VMX or SVM */
+  gboolean hide_hypervisor;
+  gboolean invariant_tsc; /* shown when the host has it */
+  AlcoveUnknownMsr unknown_msr;
+  AlcoveClock clock;
+  AlcoveFirmware firmware;
+  char *firmware_vars;     /* absolute path; UEFI only */
+  char *kernel, *initrd;   /* (nullable) absolute paths; direct boot */
+  char *cmdline;           /* (nullable) up to 2047 bytes */
+  AlcoveOnEvent on_reboot; /* what a guest's reset does */
+  AlcoveOnEvent on_triple_fault;
+  guint debug_exit;    /* I/O port of the debug exit device, 0: none */
+  char *debug_console; /* (nullable) file for bytes written to port 0x402 */
+} AlcoveMachineConfig;
+
+typedef enum
+{
+  ALCOVE_DISK_RAW
+} AlcoveDiskFormat;
+typedef enum
+{
+  ALCOVE_DISK_VIRTIO
+} AlcoveDiskBus;
+typedef enum
+{
+  ALCOVE_CACHE_WRITEBACK,
+  ALCOVE_CACHE_DIRECT
+} AlcoveDiskCache;
+
+/* [disk NAME]; also [cdrom NAME], which for the present is a read-only virtio-blk disk with the
+ * medium's contents (no eject, no MMC commands): readonly is TRUE there. */
+typedef struct
+{
+  AlcoveDeviceConfig base;
+  char *file; /* absolute path: image or block device */
+  AlcoveDiskFormat format;
+  AlcoveDiskBus bus;
+  char *serial; /* (nullable) up to 20 printable ASCII characters */
+  gboolean readonly;
+  gboolean discard;
+  AlcoveDiskCache cache;
+  guint queues; /* 0: as many as vCPUs, at most 4 */
+} AlcoveDiskConfig;
+
+typedef enum
+{
+  ALCOVE_NIC_USER,
+  ALCOVE_NIC_TAP,
+  ALCOVE_NIC_NONE
+} AlcoveNicBackend;
+
+/* One port of the host handed to the guest (user networking). */
+typedef struct
+{
+  gboolean udp;
+  guint32 host_address; /* host byte order; 127.0.0.1 when the file left it out */
+  guint16 host_port;
+  guint32 guest_address; /* host byte order; 0: the guest's DHCP address */
+  guint16 guest_port;
+} AlcoveForward;
+
+typedef struct
+{
+  AlcoveDeviceConfig base;
+  AlcoveNicBackend backend;
+  guint8 mac[6];    /* from the file, or derived from uuid and name */
+  GArray *forwards; /* of AlcoveForward, never NULL */
+  char *ifname;     /* (nullable) tap: the interface, up to 15 characters */
+  gboolean vhost;   /* tap: use /dev/vhost-net when it can be opened */
+} AlcoveNicConfig;
+
+typedef enum
+{
+  ALCOVE_DISPLAY_VIRTIO_VGA,
+  ALCOVE_DISPLAY_VGA,
+  ALCOVE_DISPLAY_NONE,
+} AlcoveDisplayType;
+
+typedef struct
+{
+  AlcoveDeviceConfig base;
+  AlcoveDisplayType type;
+  guint width, height; /* device pixels, the preferred mode at start */
+} AlcoveDisplayConfig;
+
+typedef enum
+{
+  ALCOVE_CHAR_CONSOLE, /* kept by the VMM, reached with OpenConsole */
+  ALCOVE_CHAR_NULL,
+  ALCOVE_CHAR_FILE,
+  ALCOVE_CHAR_STDIO,
+} AlcoveCharBackend;
+
+/* [serial NAME]: a 16550; [console NAME]: a virtio console port. */
+typedef struct
+{
+  AlcoveDeviceConfig base; /* console: address of the virtio-serial device on the first group */
+  AlcoveCharBackend backend;
+  char *file; /* FILE: absolute path */
+  guint port; /* serial: COM port 1..4, assigned in file order when left out */
+} AlcoveCharConfig;
+
+typedef enum
+{
+  ALCOVE_INPUT_KEYBOARD,
+  ALCOVE_INPUT_TABLET,
+  ALCOVE_INPUT_MOUSE,
+} AlcoveInputType;
+
+typedef struct
+{
+  AlcoveDeviceConfig base;
+  AlcoveInputType type;
+} AlcoveInputConfig;
+
+typedef struct
+{
+  AlcoveDeviceConfig base;
+} AlcoveRngConfig;
+
+typedef enum
+{
+  ALCOVE_LISTEN_NONE,
+  ALCOVE_LISTEN_UNIX,
+  ALCOVE_LISTEN_TCP
+} AlcoveListenKind;
+
+typedef struct
+{
+  AlcoveListenKind kind;
+  char *path;   /* UNIX: absolute path */
+  char *host;   /* TCP: an address */
+  guint16 port; /* TCP */
+} AlcoveListen;
+
+typedef struct
+{
+  AlcoveDeviceConfig base;
+  AlcoveListen listen;
+  char *password_file;             /* (nullable) absolute path; TCP needs it */
+  char *tls_certificate, *tls_key; /* (nullable) PEM, absolute paths; TCP off loopback needs them */
+} AlcoveSpiceConfig;
+
+#define ALCOVE_TYPE_DEFINITION (alcove_definition_get_type ())
+G_DECLARE_FINAL_TYPE (AlcoveDefinition, alcove_definition, ALCOVE, DEFINITION, GObject)
+
+/**
+ * alcove_definition_load:
+ * @path: the file (a machine.conf, or any file given to `alcove-vmm --conf`)
+ *
+ * Returns: (transfer full): the definition. Errors: G_FILE_ERROR when it cannot be read;
+ * ALCOVE_ERROR_INVALID with one "FILE:LINE: [GROUP] KEY: ..." line for each mistake.
+ */
+AlcoveDefinition *alcove_definition_load (const char *path, GError **error);
+/* The same from memory. path: (nullable) what relative file names are relative to the folder of,
+ * and where save writes. */
+AlcoveDefinition *
+alcove_definition_new_from_text (const char *text, gssize length, const char *path, GError **error);
+
+/**
+ * alcove_definition_save:
+ *
+ * Writes the text to a new file, syncs it and renames it over the old one. Errors: ALCOVE_ERROR_BUSY
+ * when the file was changed by somebody else since it was read; G_FILE_ERROR.
+ */
+gboolean alcove_definition_save (AlcoveDefinition *self, GError **error);
+/* TRUE when the text differs from what was loaded or saved last. */
+gboolean alcove_definition_is_modified (AlcoveDefinition *self);
+
+const char *alcove_definition_get_path (AlcoveDefinition *self);   /* (nullable) */
+const char *alcove_definition_get_folder (AlcoveDefinition *self); /* (nullable) */
+char *alcove_definition_to_text (AlcoveDefinition *self);          /* (transfer full) */
+
+const AlcoveMachineConfig *alcove_definition_get_machine (AlcoveDefinition *self);
+/* Each: devices in file order; ret_n their number. Never NULL with ret_n > 0. */
+const AlcoveDiskConfig *const *alcove_definition_get_disks (AlcoveDefinition *self, guint *ret_n);
+const AlcoveDiskConfig *const *alcove_definition_get_cdroms (AlcoveDefinition *self, guint *ret_n);
+const AlcoveNicConfig *const *alcove_definition_get_nics (AlcoveDefinition *self, guint *ret_n);
+const AlcoveDisplayConfig *const *alcove_definition_get_displays (AlcoveDefinition *self,
+                                                                  guint *ret_n);
+const AlcoveCharConfig *const *alcove_definition_get_serials (AlcoveDefinition *self, guint *ret_n);
+const AlcoveCharConfig *const *alcove_definition_get_consoles (AlcoveDefinition *self,
+                                                               guint *ret_n);
+const AlcoveInputConfig *const *alcove_definition_get_inputs (AlcoveDefinition *self, guint *ret_n);
+const AlcoveRngConfig *const *alcove_definition_get_rngs (AlcoveDefinition *self, guint *ret_n);
+const AlcoveSpiceConfig *alcove_definition_get_spice (AlcoveDefinition *self); /* (nullable) */
+/* All devices (no machine, no spice) in file order. */
+const AlcoveDeviceConfig *const *alcove_definition_get_devices (AlcoveDefinition *self,
+                                                                guint *ret_n);
+
+/**
+ * alcove_definition_get_boot_order:
+ *
+ * Returns: (transfer container): devices to boot from, first first, @ret_n of them: those with a
+ * boot-index by that; when none has one, disks, cdroms, nics, each in file order.
+ */
+const AlcoveDeviceConfig **alcove_definition_get_boot_order (AlcoveDefinition *self, guint *ret_n);
+
+/* Edits. Each checks the whole result first and changes nothing when it is not valid (errors as
+ * load). group: "machine", "disk system"... value: (nullable) removes the key. */
+gboolean alcove_definition_set_value (
+    AlcoveDefinition *self, const char *group, const char *key, const char *value, GError **error);
+gboolean alcove_definition_remove_group (AlcoveDefinition *self, const char *group, GError **error);
+/* Several edits that are valid only together: take a copy of the text, edit it, put it back.
+ * file: (transfer full), also on error. */
+AlcoveConfFile *alcove_definition_dup_conf (AlcoveDefinition *self);
+gboolean alcove_definition_take_conf (AlcoveDefinition *self, AlcoveConfFile *file, GError **error);
+
+/**
+ * alcove_definition_assign:
+ *
+ * Writes into the text what must not move later and is not there: a free PCI address for each
+ * device on PCI that has none, the MAC address of each NIC. Addresses already there are kept; a
+ * removed device leaves its slot empty until a new device takes it. Does not save.
+ * Errors: ALCOVE_ERROR_FAILED when the bus is full.
+ */
+gboolean alcove_definition_assign (AlcoveDefinition *self, GError **error);
+
+/* (transfer full): the value a key has in the text or by default, NULL for an unknown key and for
+ * one that is not given and has no default. */
+char *alcove_definition_dup_value (AlcoveDefinition *self, const char *group, const char *key);
+
+/* "00:03.0". ret: may be NULL to check only. */
+gboolean alcove_pci_address_parse (const char *text, AlcovePciAddress *ret);
+char *alcove_pci_address_to_string (const AlcovePciAddress *address); /* (transfer full) */
+/* "2048", "2048M", "2 GiB"; plain numbers are MiB. Errors: ALCOVE_ERROR_INVALID. */
+gboolean alcove_parse_mib (const char *text, guint64 *ret_mib, GError **error);
+/* "52:54:00:12:34:56", unicast and not zero. */
+gboolean alcove_mac_parse (const char *text, guint8 ret[6]);
+char *alcove_mac_to_string (const guint8 mac[6]); /* (transfer full) */
+/* A locally administered unicast address that stays the same for one machine and NIC name. */
+void alcove_mac_derive (const char *uuid, const char *nic_name, guint8 ret[6]);
+/* TRUE for a device name: lower case letters, digits, "-", "_", ".", a letter or digit first, at
+ * most 32 characters. */
+gboolean alcove_device_name_is_valid (const char *name);
