@@ -28,7 +28,7 @@
 #define VMM_ACPI_VMGENID_OFFSET    40 /* of the 16-byte identifier in its file and page */
 #define VMM_ACPI_VMGENID_GPE_BIT   5  /* of GPE0: raised when the identifier changed */
 
-/* Room the direct form needs for n processors, a multiple of 4096. */
+/* Room that the direct form never outgrows, a multiple of 4096. */
 #define VMM_ACPI_DIRECT_SIZE (256 * 1024)
 
 typedef struct
@@ -66,6 +66,10 @@ typedef struct
   gboolean fw_cfg;    /* ports 0x510..0x51b */
   gboolean vmgenid;
   guint8 vmgenid_guid[16]; /* direct form only: as it lies in memory (mixed byte order) */
+
+  /* Firmware form: fw_cfg announces file sizes before the tables can be made, so a build made later
+   * must give the same. 0: chosen, with room for what may still change; else exactly this. */
+  gsize tables_size;
 } VmmAcpiConfig;
 
 /* The usual q35 values; the caller fills in processors, windows and devices. */
