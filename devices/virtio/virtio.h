@@ -4,9 +4,13 @@
  * A device embeds VirtioDevice first (which embeds PciDevice), fills a const VirtioDeviceOps, and
  * calls virtio_device_init in realize. The transport owns status, feature negotiation, queue set-up,
  * notification (ioeventfd, PIO and MMIO doorbells), MSI-X and INTx/ISR, config generation.
- * Threads: negotiation and config on vCPU threads with the device lock; queue handlers on the
- * device's worker, with the device lock held (release it with virtio_device_unlock around slow
- * work only when the handler says so). */
+ *
+ * Threads: config_read, config_write and activate run on vCPU threads with the device lock held;
+ * kick on the queue's worker with the queue's lock held, which is the device lock unless the device
+ * gave its queues workers of their own (queue_workers). deactivate, quiesce and resume run on the
+ * vCPU or control thread that resets, with no lock held, when no kick runs and none will start;
+ * they may use vmm_worker_call. A device's own completions and timers take the lock themselves
+ * (virtio_device_lock_queue) and ask virtio_device_is_active. */
 #pragma once
 #include "devices/pci/pci.h"
 #include "devices/virtio/virtqueue.h"
@@ -31,8 +35,12 @@ typedef struct
   void (*deactivate) (VirtioDevice *device);
   /* The driver kicked queue (worker). */
   void (*kick) (VirtioDevice *device, guint queue);
-  /* (nullable) A queue that was enabled or disabled alone. */
+  /* (nullable) The driver enabled a queue after DRIVER_OK (device lock). */
   void (*queue_enabled) (VirtioDevice *device, guint queue, gboolean enabled);
+  /* (nullable) both. After quiesce nothing is in flight: chains are pushed, or un-popped. Called
+   * only between activate and deactivate. */
+  void (*quiesce) (VirtioDevice *device);
+  void (*resume) (VirtioDevice *device);
 } VirtioDeviceOps;
 
 struct _VirtioDevice
@@ -53,10 +61,13 @@ typedef struct
   guint msix_bar;
   gboolean own_vga_class; /* class 0x0300 */
   guint n_queues;         /* 0: ops->n_queues */
+  guint queue_size;       /* 0: ops->queue_size */
   guint64 features_add, features_remove;
+  /* (nullable) One worker a queue: each then has a lock of its own. */
+  VmmWorker *const *queue_workers;
 } VirtioInitOptions;
 
-/* In realize. worker: NULL for the machine's default. */
+/* In realize, first; the device must not be used by the guest before realize returns. worker: NULL for the machine's default. */
 gboolean virtio_device_init (VirtioDevice *device,
                              VmmMachine *machine,
                              const VirtioDeviceOps *ops,
@@ -83,6 +94,25 @@ void virtio_device_notify_config (VirtioDevice *device);
 void virtio_device_set_broken (VirtioDevice *device);
 /* Runs kick for the queue on the worker, soon (backend became ready). Any thread. */
 void virtio_device_schedule_kick (VirtioDevice *device, guint queue);
+
+/* The lock that kick of this queue runs under (device lock, or the queue's own). */
+void virtio_device_lock_queue (VirtioDevice *device, guint queue);
+void virtio_device_unlock_queue (VirtioDevice *device, guint queue);
+VmmWorker *virtio_device_get_queue_worker (VirtioDevice *device, guint queue);
+
+/* Hands a queue to a kernel back end (vhost): its doorbell eventfd (transfer none), which user
+ * space no longer reads while taken. On the control thread, or in activate and deactivate. */
+int virtio_device_take_doorbell (VirtioDevice *device, guint queue);
+void virtio_device_return_doorbell (VirtioDevice *device, guint queue);
+/* The MSI-X eventfd of the queue, or -1 when the driver gave it no vector or uses INTx. */
+int virtio_device_get_interrupt_fd (VirtioDevice *device, guint queue);
+/* Interrupts whatever the driver's flags say (a kernel back end asked). Any thread. */
+void virtio_device_raise_queue (VirtioDevice *device, guint queue);
+
+/* Adds the transport's counters; for the stats op of each device. */
+void virtio_device_stats (VirtioDevice *device,
+                          void (*add) (gpointer user_data, const char *name, guint64 value),
+                          gpointer user_data);
 
 /* For properties tables. */
 #define VIRTIO_DEVICE_PROPERTIES PCI_DEVICE_PROPERTIES

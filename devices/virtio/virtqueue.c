@@ -211,6 +211,12 @@ virtqueue_get_size (Virtqueue *queue)
   return queue->size;
 }
 
+guint
+virtqueue_get_max_size (Virtqueue *queue)
+{
+  return queue->max_size;
+}
+
 guint64
 virtqueue_get_desc (Virtqueue *queue)
 {

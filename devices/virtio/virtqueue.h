@@ -39,6 +39,7 @@ gboolean virtqueue_enable (Virtqueue *queue,
 gboolean virtqueue_is_enabled (Virtqueue *queue);
 gboolean virtqueue_is_broken (Virtqueue *queue);
 guint virtqueue_get_size (Virtqueue *queue);
+guint virtqueue_get_max_size (Virtqueue *queue);
 guint64 virtqueue_get_desc (Virtqueue *queue);
 guint64 virtqueue_get_driver (Virtqueue *queue);
 guint64 virtqueue_get_device (Virtqueue *queue);
