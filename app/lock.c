@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "app/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "app/error.h"
+
+struct _AlcoveLock
+{
+  int fd;
+};
+
+/* Reads "PID WHAT\n". Both are for messages only: a stale or foreign file does no harm. */
+static guint
+read_holder (int fd, char what[64])
+{
+  char text[128];
+  ssize_t n = pread (fd, text, sizeof text - 1, 0);
+  guint pid = 0;
+
+  what[0] = '\0';
+  if (n <= 0)
+    return 0;
+  text[n] = '\0';
+  if (sscanf (text, "%u %63[a-z ]", &pid, what) < 1)
+    return 0;
+  return pid;
+}
+
+static struct flock
+whole_file (short type)
+{
+  struct flock lock = { .l_type = type, .l_whence = SEEK_SET }; /* l_len 0: to the end; l_pid 0 */
+
+  return lock;
+}
+
+AlcoveLock *
+alcove_lock_acquire (const char *folder, const char *what, GError **error)
+{
+  g_autofree char *path = g_build_filename (folder, "lock", NULL);
+  g_autofree char *text = NULL;
+  struct flock range = whole_file (F_WRLCK);
+  AlcoveLock *lock;
+  int fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+  if (fd < 0)
+    {
+      int saved = errno;
+
+      g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (saved),
+                   "The lock file %s cannot be opened: %s", path, g_strerror (saved));
+      return NULL;
+    }
+  if (fcntl (fd, F_OFD_SETLK, &range) < 0)
+    {
+      int saved = errno;
+      char doing[64];
+      guint pid = read_holder (fd, doing);
+
+      close (fd);
+      if (saved == EAGAIN || saved == EACCES)
+        {
+          if (pid != 0)
+            g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_BUSY,
+                         "The machine in %s is in use: process %u %s", folder, pid,
+                         *doing != '\0' ? doing : "holds it");
+          else
+            g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_BUSY,
+                         "The machine in %s is in use by another process", folder);
+        }
+      else
+        g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (saved),
+                     "The file %s cannot be locked: %s", path, g_strerror (saved));
+      return NULL;
+    }
+  text = g_strdup_printf ("%u %s\n", (guint)getpid (), what);
+  if (ftruncate (fd, 0) < 0 || pwrite (fd, text, strlen (text), 0) < 0)
+    {
+      int saved = errno;
+
+      close (fd);
+      g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (saved),
+                   "The lock file %s cannot be written: %s", path, g_strerror (saved));
+      return NULL;
+    }
+  lock = g_new0 (AlcoveLock, 1);
+  lock->fd = fd;
+  return lock;
+}
+
+void
+alcove_lock_release (AlcoveLock *lock)
+{
+  if (lock == NULL)
+    return;
+  /* Explicitly: a child that inherited the fd between fork and exec would keep it for a moment. */
+  if (lock->fd >= 0)
+    {
+      struct flock range = whole_file (F_UNLCK);
+
+      (void)fcntl (lock->fd, F_OFD_SETLK, &range);
+      close (lock->fd);
+    }
+  g_free (lock);
+}
+
+gboolean
+alcove_lock_is_held (const char *folder, guint *ret_pid)
+{
+  g_autofree char *path = g_build_filename (folder, "lock", NULL);
+  struct flock range = whole_file (F_WRLCK);
+  char doing[64];
+  gboolean held;
+  int fd = open (path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+  if (ret_pid != NULL)
+    *ret_pid = 0;
+  if (fd < 0)
+    return FALSE;
+  held = fcntl (fd, F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
+  if (held && ret_pid != NULL)
+    *ret_pid = read_holder (fd, doing);
+  close (fd);
+  return held;
+}
