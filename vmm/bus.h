@@ -28,13 +28,14 @@ typedef enum
   VMM_REGION_UNALIGNED = 1 << 0, /* accesses need not be aligned to their size */
   VMM_REGION_SPLIT = 1 << 1,     /* larger accesses than max_size are split into max_size pieces */
   VMM_REGION_LOCKLESS = 1 << 2,  /* the handler does its own synchronization */
+  VMM_REGION_WIDEN = 1 << 3,     /* reads smaller than min_size are cut out of a min_size read */
 } VmmRegionFlags;
 
 typedef struct
 {
   const char *name;
-  guint8 min_size; /* bytes, 1..8; smaller reads are cut out of a min_size read only with WIDEN */
-  guint8 max_size; /* bytes, 1..8 */
+  guint8 min_size; /* bytes, 1, 2, 4 or 8; smaller accesses are refused, or see WIDEN */
+  guint8 max_size; /* bytes, 1, 2, 4 or 8 */
   VmmRegionFlags flags;
   /* offset: bytes into the region. *value is zero on entry. */
   VmmIoResult (*read) (gpointer opaque, guint64 offset, guint size, guint64 *value);

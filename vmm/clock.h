@@ -17,10 +17,12 @@ VmmClock *vmm_clock_new (void);
  * caller's thread. */
 VmmClock *vmm_clock_new_fake (gint64 start_ns, gint64 start_wall_us);
 void vmm_clock_free (VmmClock *clock);
+gboolean vmm_clock_is_fake (VmmClock *clock);
 /* Guest nanoseconds since machine start. */
 gint64 vmm_clock_get_ns (VmmClock *clock);
 /* Host wall clock, microseconds since 1970 UTC. */
 gint64 vmm_clock_get_wall_us (VmmClock *clock);
+/* After return no timer callback runs (waits for those in flight, unless called in one). */
 void vmm_clock_pause (VmmClock *clock);
 void vmm_clock_resume (VmmClock *clock);
 /* Restore: sets guest time (paused clocks only). */

@@ -40,14 +40,18 @@ VmmBus *vmm_machine_get_pio (VmmMachine *machine);
 VmmBus *vmm_machine_get_mmio (VmmMachine *machine);
 VmmClock *vmm_machine_get_clock (VmmMachine *machine);
 
-/* The default worker ("io", timers of slow devices), made on first use; with a fake clock it may
- * be NULL-backed: see tests/unit/harness. */
+/* The default worker ("io", timers of slow devices), made on first use. With a fake clock all
+ * workers are manual ones (vmm_worker_new_manual), run by vmm_machine_iterate. */
 VmmWorker *vmm_machine_get_worker (VmmMachine *machine);
 /* A worker of its own, owned by the machine, freed after all devices. */
 VmmWorker *vmm_machine_add_worker (VmmMachine *machine,
                                    const char *name,
                                    VmmWorkerFlags flags,
                                    GError **error);
+
+/* For tests: one turn of every worker of a machine with a fake clock; waits for submitted disk I/O.
+ * Returns TRUE when anything ran. */
+gboolean vmm_machine_iterate (VmmMachine *machine);
 
 /* Takes ownership of a realized device (called by vmm_device_realize) and finds it by id. */
 void vmm_machine_add_device (VmmMachine *machine, VmmDevice *device);

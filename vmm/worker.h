@@ -18,6 +18,14 @@ typedef enum
 
 /* Starts the thread. name: at most 15 bytes are shown by the kernel. */
 VmmWorker *vmm_worker_new (const char *name, VmmWorkerFlags flags, GError **error);
+/* A worker without a thread, for tests: the creating thread is the worker's thread, and everything
+ * happens in vmm_worker_iterate. */
+VmmWorker *vmm_worker_new_manual (const char *name, VmmWorkerFlags flags);
+/* Manual workers: one turn of the loop, waiting at most timeout_ms (0: not at all) for something to
+ * do. Returns TRUE when anything ran. */
+gboolean vmm_worker_iterate (VmmWorker *worker, int timeout_ms);
+/* Requests submitted and not yet done. On the worker only. */
+guint vmm_worker_get_n_aio (VmmWorker *worker);
 /* Stops and joins; pending posted calls run first. Not from the worker itself. */
 void vmm_worker_free (VmmWorker *worker);
 gboolean vmm_worker_is_current (VmmWorker *worker);
