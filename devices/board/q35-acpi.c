@@ -333,15 +333,6 @@ add_lpc (VmmAml *aml, const VmmAcpiConfig *config)
   vmm_aml_begin_device (aml, "LPC");
   vmm_aml_name_int (aml, "_ADR", LPC_ADDRESS);
   vmm_aml_region (aml, "PIRQ", VMM_AML_SPACE_PCI_CONFIG, 0x60, 0x0c);
-  vmm_aml_begin_field (aml, "PIRQ", VMM_AML_ACCESS_BYTE, VMM_AML_UPDATE_PRESERVE);
-  for (guint i = 0; i < N_PIRQS; i++)
-    {
-      if (i == 4)
-        vmm_aml_field_skip (aml, 32);
-      vmm_aml_field_unit (aml, pirq_fields[i], 8);
-    }
-  vmm_aml_end (aml);
-
   simple_device (aml, "RTC", "PNP0B00", 0x70, 2, 0, 8);
   if (config->i8042)
     {
@@ -373,7 +364,16 @@ add_lpc (VmmAml *aml, const VmmAcpiConfig *config)
   vmm_aml_end (aml);
   vmm_aml_end (aml);
 
-  vmm_aml_begin_scope (aml, "\\_SB.PCI0.LPC");
+  /* Here, not in the bridge: _PRT finds names in its own scope and those above. */
+  vmm_aml_begin_scope (aml, "\\_SB");
+  vmm_aml_begin_field (aml, "PCI0.LPC.PIRQ", VMM_AML_ACCESS_BYTE, VMM_AML_UPDATE_PRESERVE);
+  for (guint i = 0; i < N_PIRQS; i++)
+    {
+      if (i == 4)
+        vmm_aml_field_skip (aml, 32);
+      vmm_aml_field_unit (aml, pirq_fields[i], 8);
+    }
+  vmm_aml_end (aml);
   for (guint i = 0; i < N_PIRQS; i++)
     add_link (aml, i);
   vmm_aml_end (aml);

@@ -387,7 +387,7 @@ build_vmgenid (Builder *b, GError **error)
   at = vmm_aml_name_dword_fixed (aml, "VGIA", 0);
   vmm_aml_begin_scope (aml, "\\_SB");
   vmm_aml_begin_device (aml, "VGEN");
-  vmm_aml_name_string (aml, "_HID", "QEMUVGID");
+  vmm_aml_name_string (aml, "_HID", "ALCV0001");
   vmm_aml_name_string (aml, "_CID", "VM_Gen_Counter");
   vmm_aml_name_string (aml, "_DDN", "VM_Gen_Counter");
   vmm_aml_begin_method (aml, "_STA", 0, FALSE);
