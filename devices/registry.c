@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "devices/registry.h"
 
+#include "devices/virtio/block.h"
+
 static const VmmDeviceOps *const registry[] = {
+  &virtio_block_device_ops,
   NULL,
 };
 
