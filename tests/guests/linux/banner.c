@@ -3,8 +3,8 @@
  * guest banner: paints a band of colour across the top of the frame buffer and keeps the text
  * console below it. Prints "ALCOVE-GUEST: drew band WIDTHxHEIGHT" when the pixels are there.
  *
- * The band is 64 rows high: eight equal blocks, left to right, of the colours in colours[] below,
- * which app/try.sh looks for in the picture of the window.
+ * The band is 64 rows high: blocks of 48 columns, left to right, in the eight colours below, over and
+ * over. app/try.sh looks for the row of eight in the picture of the window.
  */
 #include "guest.h"
 
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define ROWS      64
+#define BLOCK     48
 #define TEXT_ROWS (ROWS / 16)
 
 static const uint32_t colours[8] = { 0x1a5fb4, 0x26a269, 0xe5a50a, 0xc64600,
@@ -54,7 +55,7 @@ guest_banner (int argc, char **argv)
       uint32_t *row = (uint32_t *)(memory + (size_t)(y + var.yoffset) * fix.line_length);
 
       for (uint32_t x = 0; x < var.xres; x++)
-        row[x] = colours[x * 8 / var.xres];
+        row[x] = colours[x / BLOCK % 8];
     }
   close (tty);
   close (fd);
