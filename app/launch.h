@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Starting alcove-vmm. Arguments: --machine FOLDER or --conf FILE, --runtime-dir FOLDER,
+ * --ready-fd N, and as asked --paused, --ephemeral, --serial-stdio. On the ready fd it writes one
+ * line of JSON: {"ok":true} when the machine runs, {"error":"..."} when it will not; it then closes
+ * the fd. Thread: the caller's main context. */
+#pragma once
+#include <gio/gio.h>
+#include "app/error.h"
+
+typedef struct
+{
+  const char *folder;      /* a machine's folder, or NULL with conf */
+  const char *conf;        /* a definition somewhere else */
+  const char *runtime_dir; /* for the control socket */
+  const char *log_path;    /* (nullable) takes stdout and stderr; the one before is kept as .1 */
+  gboolean paused;
+  gboolean ephemeral;    /* nothing of the machine is kept */
+  gboolean serial_stdio; /* the serial port is our stdin and stdout */
+  gboolean foreground;   /* in our session, on our terminal: signals of the keyboard reach it */
+} AlcoveLaunchSpec;
+
+/* Errors: it cannot be started; what it said; it ended before it said anything. Cancelling ends
+ * the process. */
+void alcove_launch_async (const AlcoveLaunchSpec *spec,
+                          GCancellable *cancellable,
+                          GAsyncReadyCallback callback,
+                          gpointer user_data);
+/* (transfer full): the process. It goes on when the last reference is gone. */
+GSubprocess *alcove_launch_finish (GAsyncResult *result, GError **error);
+
+/**
+ * alcove_launch_parse_ready:
+ * @line: what came on the ready fd
+ *
+ * Returns: TRUE for {"ok":true}. Errors: the process's own message as ALCOVE_ERROR_FAILED, or
+ * ALCOVE_ERROR_INVALID for anything else.
+ */
+gboolean alcove_launch_parse_ready (const char *line, GError **error);
