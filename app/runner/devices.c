@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The PCI devices of a definition with their back ends. Each device's id is its name in the
+ * definition; its address is the one written there. */
+#include "app/runner/machine-private.h"
+#include "devices/registry.h"
+
+/* (transfer full) a device of a type at its address; properties are set by the caller, who then
+ * hands it to finish. */
+static VmmDevice *
+begin (RunnerMachine *self, const char *type, const AlcoveDeviceConfig *config, GError **error)
+{
+  const VmmDeviceOps *ops = device_registry_find (type);
+  AlcovePciAddress address = config->address;
+  VmmDevice *device;
+
+  g_assert (ops != NULL);
+  if (!address.set)
+    {
+      int slot = q35_board_find_free_slot (self->board);
+
+      if (slot < 0)
+        {
+          g_set_error (error,
+                       VMM_ERROR,
+                       VMM_ERROR_BUSY,
+                       "[%s %s]: no PCI slot is free: remove a device",
+                       alcove_kind_to_string (config->kind),
+                       config->name);
+          return NULL;
+        }
+      address.slot = slot;
+    }
+  device = vmm_device_new (ops, config->name);
+  if (!vmm_device_set_pointer (device, "bus", q35_board_get_root_bus (self->board), error) ||
+      !vmm_device_set_uint (device, "devfn", PCI_DEVFN (address.slot, address.function), error))
+    g_clear_pointer (&device, vmm_device_free);
+  return device;
+}
+
+/* device: (transfer full). ok: all properties were set. */
+static gboolean
+finish (RunnerMachine *self,
+        const AlcoveDeviceConfig *config,
+        VmmDevice *device,
+        gboolean ok,
+        GError **error)
+{
+  if (ok && vmm_device_realize (device, vmm_vm_get_machine (self->vm), error))
+    return TRUE;
+  g_prefix_error (error, "[%s %s]: ", alcove_kind_to_string (config->kind), config->name);
+  vmm_device_free (device);
+  return FALSE;
+}
+
+static gboolean
+make_disk (RunnerMachine *self, const AlcoveDiskConfig *config, GError **error)
+{
+  BlockOpenFlags flags = {
+    .readonly = config->readonly,
+    .direct = config->cache == ALCOVE_CACHE_DIRECT,
+    .discard = config->discard,
+  };
+  BlockBackend *backend = block_raw_open (config->file, &flags, error);
+  guint queues = config->queues != 0
+                     ? config->queues
+                     : MIN (alcove_definition_get_machine (self->definition)->cpus, 4);
+  VmmDevice *device;
+
+  if (backend == NULL)
+    {
+      g_prefix_error (error,
+                      "[%s %s]: ",
+                      alcove_kind_to_string (config->base.kind),
+                      config->base.name);
+      return FALSE;
+    }
+  g_ptr_array_add (self->blocks, backend);
+  device = begin (self, "virtio-blk", &config->base, error);
+  return device != NULL &&
+         finish (self,
+                 &config->base,
+                 device,
+                 vmm_device_set_pointer (device, "backend", backend, error) &&
+                     vmm_device_set_uint (device, "num-queues", queues, error) &&
+                     (config->serial == NULL ||
+                      vmm_device_set_string (device, "serial", config->serial, error)),
+                 error);
+}
+
+static NetBackend *
+make_net_backend (const AlcoveNicConfig *config, const char *hostname, GError **error)
+{
+  g_autofree NetForward *forwards = g_new0 (NetForward, config->forwards->len);
+  NetUserConfig user = { forwards, config->forwards->len, FALSE, hostname };
+
+  if (config->backend == ALCOVE_NIC_TAP)
+    return net_tap_new (config->ifname, -1, config->vhost, error);
+  for (guint i = 0; i < config->forwards->len; i++)
+    {
+      const AlcoveForward *forward = &g_array_index (config->forwards, AlcoveForward, i);
+
+      forwards[i].udp = forward->udp;
+      g_snprintf (forwards[i].host_address,
+                  sizeof forwards[i].host_address,
+                  "%u.%u.%u.%u",
+                  forward->host_address >> 24,
+                  forward->host_address >> 16 & 255,
+                  forward->host_address >> 8 & 255,
+                  forward->host_address & 255);
+      forwards[i].host_port = forward->host_port;
+      forwards[i].guest_port = forward->guest_port;
+    }
+  return net_user_new (&user, error);
+}
+
+static gboolean
+make_nic (RunnerMachine *self, const AlcoveNicConfig *config, GError **error)
+{
+  g_autofree char *mac = alcove_mac_to_string (config->mac);
+  NetBackend *backend = NULL;
+  VmmDevice *device;
+
+  if (config->backend != ALCOVE_NIC_NONE)
+    {
+      backend = make_net_backend (config, NULL, error);
+      if (backend == NULL)
+        {
+          g_prefix_error (error, "[nic %s]: ", config->base.name);
+          return FALSE;
+        }
+      g_ptr_array_add (self->nets, backend);
+    }
+  device = begin (self, "virtio-net", &config->base, error);
+  return device != NULL &&
+         finish (self,
+                 &config->base,
+                 device,
+                 vmm_device_set_pointer (device, "backend", backend, error) &&
+                     vmm_device_set_string (device, "mac", mac, error),
+                 error);
+}
+
+static gboolean
+make_display (RunnerMachine *self, const AlcoveDisplayConfig *config, GError **error)
+{
+  DisplayScanout *scanout;
+  VmmDevice *device;
+
+  if (config->type == ALCOVE_DISPLAY_NONE)
+    return TRUE;
+  if (self->n_scanouts == RUNNER_MAX_DISPLAYS)
+    {
+      g_set_error (error,
+                   VMM_ERROR,
+                   VMM_ERROR_NOT_SUPPORTED,
+                   "[display %s]: a machine has at most %d displays",
+                   config->base.name,
+                   RUNNER_MAX_DISPLAYS);
+      return FALSE;
+    }
+  scanout = display_scanout_new (self->n_scanouts);
+  self->scanouts[self->n_scanouts++] = scanout;
+  device = begin (self,
+                  config->type == ALCOVE_DISPLAY_VGA ? "vga" : "virtio-vga",
+                  &config->base,
+                  error);
+  return device != NULL &&
+         finish (self,
+                 &config->base,
+                 device,
+                 vmm_device_set_pointer (device, "scanout", scanout, error) &&
+                     vmm_device_set_uint (device, "width", config->width, error) &&
+                     vmm_device_set_uint (device, "height", config->height, error),
+                 error);
+}
+
+static gboolean
+make_input (RunnerMachine *self, const AlcoveInputConfig *config, GError **error)
+{
+  static const char *const kinds[] = {
+    [ALCOVE_INPUT_KEYBOARD] = "keyboard",
+    [ALCOVE_INPUT_TABLET] = "tablet",
+    [ALCOVE_INPUT_MOUSE] = "mouse",
+  };
+  VmmDevice *device = begin (self, "virtio-input", &config->base, error);
+
+  return device != NULL &&
+         finish (self,
+                 &config->base,
+                 device,
+                 vmm_device_set_string (device, "kind", kinds[config->type], error) &&
+                     vmm_device_set_pointer (device, "router", self->router, error),
+                 error);
+}
+
+gboolean
+runner_devices_make (RunnerMachine *self, GError **error)
+{
+  AlcoveDefinition *definition = self->definition;
+  guint n;
+
+  const AlcoveDisplayConfig *const *displays = alcove_definition_get_displays (definition, &n);
+  for (guint i = 0; i < n; i++)
+    if (!make_display (self, displays[i], error))
+      return FALSE;
+  const AlcoveDiskConfig *const *disks = alcove_definition_get_disks (definition, &n);
+  for (guint i = 0; i < n; i++)
+    if (!make_disk (self, disks[i], error))
+      return FALSE;
+  const AlcoveDiskConfig *const *cdroms = alcove_definition_get_cdroms (definition, &n);
+  for (guint i = 0; i < n; i++)
+    if (!make_disk (self, cdroms[i], error))
+      return FALSE;
+  const AlcoveNicConfig *const *nics = alcove_definition_get_nics (definition, &n);
+  for (guint i = 0; i < n; i++)
+    if (!make_nic (self, nics[i], error))
+      return FALSE;
+  const AlcoveInputConfig *const *inputs = alcove_definition_get_inputs (definition, &n);
+  for (guint i = 0; i < n; i++)
+    if (!make_input (self, inputs[i], error))
+      return FALSE;
+  const AlcoveRngConfig *const *rngs = alcove_definition_get_rngs (definition, &n);
+  for (guint i = 0; i < n; i++)
+    {
+      VmmDevice *device = begin (self, "virtio-rng", &rngs[i]->base, error);
+
+      if (device == NULL || !finish (self, &rngs[i]->base, device, TRUE, error))
+        return FALSE;
+    }
+  return runner_consoles_make (self, error);
+}

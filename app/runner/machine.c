@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "app/runner/machine-private.h"
+
+#include "app/runner/firmware.h"
+#include "app/runner/spice.h"
+
+static VmmCpuLevel
+cpu_level (AlcoveCpuLevel level)
+{
+  switch (level)
+    {
+    case ALCOVE_CPU_X86_64_V2:
+      return VMM_CPU_X86_64_V2;
+    case ALCOVE_CPU_X86_64_V3:
+      return VMM_CPU_X86_64_V3;
+    case ALCOVE_CPU_X86_64_V4:
+      return VMM_CPU_X86_64_V4;
+    case ALCOVE_CPU_HOST:
+    default:
+      return VMM_CPU_HOST;
+    }
+}
+
+static gboolean
+make_vm (RunnerMachine *self, const AlcoveMachineConfig *config, GError **error)
+{
+  VmmVmConfig vm = {
+    .n_vcpus = config->cpus,
+    .sockets = config->sockets,
+    .cores = config->cores,
+    .threads = config->threads,
+    .cpu_level = cpu_level (config->cpu),
+    .nested = config->nested,
+    .hide_hypervisor = config->hide_hypervisor,
+    .invariant_tsc = config->invariant_tsc,
+    .unknown_msr = config->unknown_msr == ALCOVE_MSR_IGNORE ? VMM_UNKNOWN_MSR_IGNORE
+                                                            : VMM_UNKNOWN_MSR_FAULT,
+  };
+
+  self->kvm = vmm_kvm_open (NULL, error);
+  if (self->kvm == NULL)
+    return FALSE;
+  self->vm = vmm_vm_new (self->kvm, &vm, error);
+  if (self->vm == NULL)
+    return FALSE;
+  vmm_vm_set_no_reboot (self->vm, config->on_reboot == ALCOVE_ON_STOP);
+  vmm_vm_set_stop_on_triple_fault (self->vm, config->on_triple_fault == ALCOVE_ON_STOP);
+  return TRUE;
+}
+
+static Q35FirmwareKind
+firmware_kind (AlcoveFirmware firmware)
+{
+  switch (firmware)
+    {
+    case ALCOVE_FIRMWARE_UEFI:
+      return Q35_FIRMWARE_UEFI;
+    case ALCOVE_FIRMWARE_BIOS:
+      return Q35_FIRMWARE_BIOS;
+    case ALCOVE_FIRMWARE_NONE:
+    default:
+      return Q35_FIRMWARE_NONE;
+    }
+}
+
+static gboolean
+make_serials (RunnerMachine *self, Q35Config *board, GError **error)
+{
+  guint n;
+  const AlcoveCharConfig *const *serials = alcove_definition_get_serials (self->definition, &n);
+
+  for (guint i = 0; i < n; i++)
+    {
+      guint index = serials[i]->port - 1;
+
+      g_assert (index < G_N_ELEMENTS (board->serial_char));
+      board->serial_char[index] = runner_chars_make (self, serials[i], error);
+      if (board->serial_char[index] == NULL)
+        return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
+make_board (RunnerMachine *self, const AlcoveMachineConfig *config, GError **error)
+{
+  g_autofree char *code = NULL;
+  g_autofree char *vars = NULL;
+  Q35Config board = {
+    .ram_size = config->memory_mib << 20,
+    .n_vcpus = config->cpus,
+    .phys_bits = vmm_vm_get_phys_bits (self->vm),
+    .firmware = firmware_kind (config->firmware),
+    .machine_name = config->title,
+    .hpet = TRUE,
+    .rtc_localtime = config->clock == ALCOVE_CLOCK_LOCALTIME,
+    .i8042 = TRUE,
+    .debug_exit = config->debug_exit != 0,
+    .debug_console = TRUE,
+    .input_router = self->router,
+    .n_root_ports = 4,
+  };
+
+  if (!alcove_uuid_parse (config->uuid, board.uuid))
+    g_assert_not_reached (); /* the definition was checked */
+  if (!runner_firmware_prepare (config, &code, &vars, error))
+    return FALSE;
+  board.firmware_code = code;
+  board.firmware_vars = vars;
+  if (config->debug_console != NULL)
+    {
+      board.debug_console_char = runner_chars_make_file (self, config->debug_console, error);
+      if (board.debug_console_char == NULL)
+        return FALSE;
+    }
+  if (!make_serials (self, &board, error))
+    return FALSE;
+  self->board = q35_board_new (vmm_vm_get_machine (self->vm), &board, error);
+  return self->board != NULL;
+}
+
+static gboolean
+place_tables (VmmMachine *machine, VmmGpa *ret_rsdp, gpointer user_data, GError **error)
+{
+  RunnerMachine *self = user_data;
+
+  return q35_board_place_acpi (self->board, ret_rsdp, error);
+}
+
+static gboolean
+load_kernel (RunnerMachine *self, const AlcoveMachineConfig *config, GError **error)
+{
+  VmmBootFiles files = { config->kernel, config->initrd, config->cmdline };
+
+  if (config->kernel == NULL)
+    return TRUE;
+  self->boot_image = vmm_boot_image_new (&files, error);
+  return self->boot_image != NULL;
+}
+
+static void
+set_boot_image (RunnerMachine *self)
+{
+  VmmBootPlatform platform = { .place_tables = place_tables, .user_data = self };
+
+  q35_board_get_layout (self->board, &platform.layout);
+  vmm_boot_image_set_platform (self->boot_image, &platform);
+  vmm_vm_set_boot (self->vm, vmm_boot_image_load, self->boot_image);
+}
+
+static void
+set_boot_order (RunnerMachine *self)
+{
+  guint n;
+  g_autofree const AlcoveDeviceConfig **order =
+      alcove_definition_get_boot_order (self->definition, &n);
+
+  for (guint i = 0; i < n; i++)
+    {
+      VmmDevice *device = vmm_machine_find_device (vmm_vm_get_machine (self->vm), order[i]->name);
+
+      if (device != NULL)
+        q35_board_add_boot_device (self->board, device, i + 1);
+    }
+}
+
+RunnerMachine *
+runner_machine_new (AlcoveDefinition *definition, GError **error)
+{
+  const AlcoveMachineConfig *config = alcove_definition_get_machine (definition);
+  RunnerMachine *self = g_new0 (RunnerMachine, 1);
+
+  self->definition = g_object_ref (definition);
+  self->router = input_router_new ();
+  self->blocks = g_ptr_array_new_with_free_func ((GDestroyNotify) block_backend_close);
+  self->nets = g_ptr_array_new_with_free_func ((GDestroyNotify) net_backend_free);
+  self->chars = g_ptr_array_new_with_free_func ((GDestroyNotify) char_backend_free);
+  self->console_names = g_ptr_array_new_with_free_func (g_free);
+  self->consoles = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+
+  if (!load_kernel (self, config, error) || !make_vm (self, config, error) ||
+      !make_board (self, config, error) || !runner_devices_make (self, error))
+    goto fail;
+  set_boot_order (self);
+  if (self->boot_image != NULL)
+    set_boot_image (self);
+  if (!vmm_vm_create_vcpus (self->vm, error))
+    goto fail;
+  if (self->n_scanouts > 0)
+    {
+      self->spice = runner_spice_new (self, definition, self->scanouts, self->n_scanouts, error);
+      if (self->spice == NULL)
+        goto fail;
+    }
+  return self;
+
+fail:
+  runner_machine_free (self);
+  return NULL;
+}
+
+void
+runner_machine_free (RunnerMachine *self)
+{
+  if (self == NULL)
+    return;
+  if (self->vm != NULL)
+    vmm_vm_stop (self->vm);
+  runner_spice_free (self->spice);
+  q35_board_free (self->board);
+  vmm_vm_free (self->vm); /* and all devices */
+  vmm_kvm_close (self->kvm);
+  vmm_boot_image_free (self->boot_image);
+  for (guint i = 0; i < self->n_scanouts; i++)
+    display_scanout_free (self->scanouts[i]);
+  g_ptr_array_unref (self->blocks);
+  g_ptr_array_unref (self->nets);
+  g_hash_table_unref (self->consoles);
+  g_ptr_array_unref (self->console_names);
+  g_ptr_array_unref (self->chars);
+  input_router_free (self->router);
+  g_object_unref (self->definition);
+  g_free (self);
+}
+
+gboolean
+runner_machine_flush (RunnerMachine *self, GError **error)
+{
+  for (guint i = 0; i < self->blocks->len; i++)
+    {
+      BlockBackend *backend = g_ptr_array_index (self->blocks, i);
+
+      if (!backend->ops->flush_sync (backend, error))
+        return FALSE;
+    }
+  return q35_board_flush (self->board, error);
+}
+
+VmmVm *
+runner_machine_get_vm (RunnerMachine *self)
+{
+  return self->vm;
+}
+
+Q35Board *
+runner_machine_get_board (RunnerMachine *self)
+{
+  return self->board;
+}
+
+InputRouter *
+runner_machine_get_router (RunnerMachine *self)
+{
+  return self->router;
+}
+
+RunnerSpice *
+runner_machine_get_spice (RunnerMachine *self)
+{
+  return self->spice;
+}
+
+DisplayScanout *
+runner_machine_get_scanout (RunnerMachine *self, guint index)
+{
+  return index < self->n_scanouts ? self->scanouts[index] : NULL;
+}
+
+GPtrArray *
+runner_machine_get_console_names (RunnerMachine *self)
+{
+  return self->console_names;
+}
+
+CharBackend *
+runner_machine_get_console (RunnerMachine *self, const char *name)
+{
+  return g_hash_table_lookup (self->consoles, name);
+}

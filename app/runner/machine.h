@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A running machine composed from its definition: KVM, board, devices, back ends, displays.
+ *
+ * runner_machine_new opens everything the machine needs (files, sockets, KVM, firmware) and
+ * realizes all devices; nothing is opened after it. The caller confines the process, then starts
+ * runner_machine_get_vm. Thread: the main thread. */
+#pragma once
+#include "app/definition.h"
+#include "devices/backends/char/char.h"
+#include "devices/board/q35.h"
+#include "devices/display/scanout.h"
+#include "devices/input/router.h"
+#include "vmm/vm.h"
+
+typedef struct _RunnerMachine RunnerMachine;
+typedef struct _RunnerSpice RunnerSpice;
+
+RunnerMachine *runner_machine_new (AlcoveDefinition *definition, GError **error);
+/* Stops the VM first when it runs. Accepts NULL and half-built ones. */
+void runner_machine_free (RunnerMachine *machine);
+/* Disks and firmware variables to stable storage (pause, stop). Errors name the file. */
+gboolean runner_machine_flush (RunnerMachine *machine, GError **error);
+
+VmmVm *runner_machine_get_vm (RunnerMachine *machine);
+Q35Board *runner_machine_get_board (RunnerMachine *machine);
+InputRouter *runner_machine_get_router (RunnerMachine *machine);
+RunnerSpice *runner_machine_get_spice (RunnerMachine *machine); /* (nullable) no display */
+/* (nullable) index 0..n-1 in the definition's order. */
+DisplayScanout *runner_machine_get_scanout (RunnerMachine *machine, guint index);
+/* Serial ports and console ports that OpenConsole reaches, in the definition's order. */
+GPtrArray *runner_machine_get_console_names (RunnerMachine *machine);
+CharBackend *runner_machine_get_console (RunnerMachine *machine, const char *name); /* (nullable) */
