@@ -118,10 +118,8 @@ on_event (gpointer user_data)
   const char *detail = event->detail != NULL ? event->detail : "";
 
   if (program->control != NULL)
-    runner_control_set_state (program->control,
-                              state_name (event->change.state),
-                              vmm_reason_to_string (event->change.reason),
-                              detail);
+    runner_control_set_state (program->control, state_name (event->change.state),
+                              vmm_reason_to_string (event->change.reason), detail);
   if (event->change.state == VMM_STATE_STOPPED || event->change.state == VMM_STATE_FAILED)
     stop (program, &event->change, detail);
   return G_SOURCE_REMOVE;
@@ -200,12 +198,8 @@ start (Program *program, GError **error)
   vm = runner_machine_get_vm (program->machine);
   if (program->options.runtime_dir != NULL)
     {
-      program->control = runner_control_new (program->machine,
-                                             program->definition,
-                                             program->options.runtime_dir,
-                                             quit,
-                                             program,
-                                             error);
+      program->control = runner_control_new (program->machine, program->definition,
+                                             program->options.runtime_dir, quit, program, error);
       if (program->control == NULL)
         return FALSE;
     }

@@ -62,9 +62,7 @@ runner_chars_make (RunnerMachine *self, const AlcoveCharConfig *config, GError *
     }
   if (backend == NULL)
     {
-      g_prefix_error (error,
-                      "[%s %s]: ",
-                      alcove_kind_to_string (config->base.kind),
+      g_prefix_error (error, "[%s %s]: ", alcove_kind_to_string (config->base.kind),
                       config->base.name);
       return NULL;
     }

@@ -78,17 +78,11 @@ add_rules (scmp_filter_ctx filter)
   if (result == 0)
     result = seccomp_rule_add (filter, SCMP_ACT_ERRNO (ENOSYS), SCMP_SYS (clone3), 0);
   for (guint i = 0; result == 0 && i < G_N_ELEMENTS (namespaces); i++)
-    result = seccomp_rule_add (filter,
-                               SCMP_ACT_ERRNO (EPERM),
-                               SCMP_SYS (clone),
-                               1,
+    result = seccomp_rule_add (filter, SCMP_ACT_ERRNO (EPERM), SCMP_SYS (clone), 1,
                                SCMP_A0 (SCMP_CMP_MASKED_EQ, namespaces[i], namespaces[i]));
   /* Typing into the terminal that started us. Only the low 32 bits of the request count. */
   if (result == 0)
-    result = seccomp_rule_add (filter,
-                               SCMP_ACT_ERRNO (EPERM),
-                               SCMP_SYS (ioctl),
-                               1,
+    result = seccomp_rule_add (filter, SCMP_ACT_ERRNO (EPERM), SCMP_SYS (ioctl), 1,
                                SCMP_A1 (SCMP_CMP_MASKED_EQ, 0xffffffffu, TIOCSTI));
   return result;
 }
@@ -115,8 +109,7 @@ runner_confine (GError **error)
     result = seccomp_load (filter);
   seccomp_release (filter);
   if (result < 0)
-    return vmm_error_set_errno (error,
-                                result,
+    return vmm_error_set_errno (error, result,
                                 "Cannot confine the machine's process: this kernel needs seccomp "
                                 "filters (CONFIG_SECCOMP_FILTER)");
   return TRUE;

@@ -44,16 +44,14 @@ return_error (GDBusMethodInvocation *invocation, const GError *error)
     code = ALCOVE_ERROR_WRONG_STATE;
   else if (g_error_matches (error, VMM_ERROR, VMM_ERROR_NOT_SUPPORTED))
     code = ALCOVE_ERROR_NOT_SUPPORTED;
-  g_dbus_method_invocation_return_dbus_error (invocation,
-                                              alcove_error_code_to_dbus (code),
+  g_dbus_method_invocation_return_dbus_error (invocation, alcove_error_code_to_dbus (code),
                                               error->message);
 }
 
 static gboolean
 fail (GDBusMethodInvocation *invocation, AlcoveErrorCode code, const char *message)
 {
-  g_dbus_method_invocation_return_dbus_error (invocation,
-                                              alcove_error_code_to_dbus (code),
+  g_dbus_method_invocation_return_dbus_error (invocation, alcove_error_code_to_dbus (code),
                                               message);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
@@ -107,8 +105,7 @@ on_power_button (AlcoveDBusMachine1 *object, GDBusMethodInvocation *invocation, 
   RunnerControl *self = user_data;
 
   if (vmm_vm_get_state (runner_machine_get_vm (self->machine)) != VMM_STATE_RUNNING)
-    return fail (invocation,
-                 ALCOVE_ERROR_WRONG_STATE,
+    return fail (invocation, ALCOVE_ERROR_WRONG_STATE,
                  "The machine is not running, so it would not notice its power button: resume it "
                  "first, or force it off");
   q35_board_press_power_button (runner_machine_get_board (self->machine));
@@ -196,9 +193,7 @@ on_resize_display (AlcoveDBusMachine1 *object,
   if (scanout == NULL)
     return G_DBUS_METHOD_INVOCATION_HANDLED;
   if (width < 64 || width > DISPLAY_MAX_WIDTH || height < 64 || height > DISPLAY_MAX_HEIGHT)
-    return fail (invocation,
-                 ALCOVE_ERROR_INVALID,
-                 "A display is 64 to 16384 pixels wide and high");
+    return fail (invocation, ALCOVE_ERROR_INVALID, "A display is 64 to 16384 pixels wide and high");
   display_scanout_request_resize (scanout, width, height);
   alcove_dbus_machine1_complete_resize_display (object, invocation);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
@@ -208,7 +203,7 @@ on_resize_display (AlcoveDBusMachine1 *object,
 static int
 copy_surface (DisplaySurface *surface)
 {
-  gsize left = (gsize) display_surface_get_stride (surface) * display_surface_get_height (surface);
+  gsize left = (gsize)display_surface_get_stride (surface) * display_surface_get_height (surface);
   const guint8 *data = display_surface_get_data (surface);
   int fd = memfd_create ("alcove-screenshot", MFD_CLOEXEC);
 
@@ -261,13 +256,9 @@ on_screenshot (AlcoveDBusMachine1 *object,
   else
     {
       fds = g_unix_fd_list_new_from_array (&fd, 1);
-      alcove_dbus_machine1_complete_screenshot (object,
-                                                invocation,
-                                                fds,
-                                                g_variant_new_handle (0),
-                                                display_surface_get_width (surface),
-                                                display_surface_get_height (surface),
-                                                display_surface_get_stride (surface));
+      alcove_dbus_machine1_complete_screenshot (
+          object, invocation, fds, g_variant_new_handle (0), display_surface_get_width (surface),
+          display_surface_get_height (surface), display_surface_get_stride (surface));
     }
   display_surface_unref (surface);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
@@ -295,13 +286,8 @@ on_send_keys (AlcoveDBusMachine1 *object,
   gsize n;
   const guint32 *codes = g_variant_get_fixed_array (keys, &n, sizeof (guint32));
 
-  if (!runner_typing_send_keys (self->typing,
-                                codes,
-                                MIN (n, G_MAXUINT),
-                                hold_ms,
-                                on_keys_played,
-                                invocation,
-                                &error))
+  if (!runner_typing_send_keys (self->typing, codes, MIN (n, G_MAXUINT), hold_ms, on_keys_played,
+                                invocation, &error))
     return_error (invocation, error);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
@@ -334,8 +320,7 @@ on_move_pointer (AlcoveDBusMachine1 *object,
   if (!isfinite (x) || !isfinite (y) || x < 0 || x > 1 || y < 0 || y > 1)
     return fail (invocation, ALCOVE_ERROR_INVALID, "Pointer positions go from 0 to 1");
   if (!input_router_has_absolute (router))
-    return fail (invocation,
-                 ALCOVE_ERROR_WRONG_STATE,
+    return fail (invocation, ALCOVE_ERROR_WRONG_STATE,
                  "The guest drives no absolute pointer at this time");
   input_router_absolute (router, lround (x * INPUT_ABS_MAX), lround (y * INPUT_ABS_MAX));
   input_router_buttons (router, buttons & 0x1f);
@@ -395,7 +380,8 @@ on_get_stats (AlcoveDBusMachine1 *object, GDBusMethodInvocation *invocation, gpo
 {
   RunnerControl *self = user_data;
 
-  alcove_dbus_machine1_complete_get_stats (object, invocation, runner_stats_collect (self->machine));
+  alcove_dbus_machine1_complete_get_stats (object, invocation,
+                                           runner_stats_collect (self->machine));
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
@@ -417,10 +403,8 @@ on_new_connection (GDBusServer *server, GDBusConnection *connection, gpointer us
 {
   RunnerControl *self = user_data;
 
-  if (!g_dbus_interface_skeleton_export (G_DBUS_INTERFACE_SKELETON (self->skeleton),
-                                         connection,
-                                         OBJECT_PATH,
-                                         NULL))
+  if (!g_dbus_interface_skeleton_export (G_DBUS_INTERFACE_SKELETON (self->skeleton), connection,
+                                         OBJECT_PATH, NULL))
     return FALSE;
   g_signal_connect (connection, "closed", G_CALLBACK (on_closed), self);
   g_ptr_array_add (self->connections, g_object_ref (connection));
@@ -438,9 +422,7 @@ make_folder (const char *folder, GError **error)
     return vmm_error_set_errno (error, -errno, "Cannot look at the run-time folder “%s”", folder);
   if (!S_ISDIR (st.st_mode) || st.st_uid != geteuid ())
     {
-      g_set_error (error,
-                   VMM_ERROR,
-                   VMM_ERROR_PERMISSION,
+      g_set_error (error, VMM_ERROR, VMM_ERROR_PERMISSION,
                    "The run-time folder “%s” belongs to somebody else: remove it, or set "
                    "XDG_RUNTIME_DIR to a folder of your own",
                    folder);
@@ -463,12 +445,8 @@ listen_on (RunnerControl *self, GError **error)
       vmm_error_set_errno (error, -errno, "Cannot replace the control socket “%s”", self->socket);
       return NULL;
     }
-  return g_dbus_server_new_sync (address,
-                                 G_DBUS_SERVER_FLAGS_AUTHENTICATION_REQUIRE_SAME_USER,
-                                 guid,
-                                 NULL,
-                                 NULL,
-                                 error);
+  return g_dbus_server_new_sync (address, G_DBUS_SERVER_FLAGS_AUTHENTICATION_REQUIRE_SAME_USER,
+                                 guid, NULL, NULL, error);
 }
 
 RunnerControl *
@@ -490,38 +468,18 @@ runner_control_new (RunnerMachine *machine,
   self->connections = g_ptr_array_new_with_free_func (g_object_unref);
   self->typing = runner_typing_new (runner_machine_get_router (machine));
   self->skeleton = alcove_dbus_machine1_skeleton_new ();
-  g_object_set (self->skeleton,
-                "uuid",
-                config->uuid,
-                "name",
-                config->title,
-                "version",
-                ALCOVE_VERSION,
-                "pid",
-                (guint) getpid (),
-                "state",
-                "starting",
-                "state-reason",
-                "",
-                "state-detail",
-                "",
-                NULL);
-  g_object_connect (self->skeleton,
-                    "signal::handle-pause", on_pause, self,
-                    "signal::handle-resume", on_resume, self,
-                    "signal::handle-reset", on_reset, self,
-                    "signal::handle-power-button", on_power_button, self,
-                    "signal::handle-quit", on_quit, self,
-                    "signal::handle-attach-spice", on_attach_spice, self,
-                    "signal::handle-resize-display", on_resize_display, self,
-                    "signal::handle-screenshot", on_screenshot, self,
-                    "signal::handle-send-keys", on_send_keys, self,
-                    "signal::handle-type", on_type, self,
-                    "signal::handle-move-pointer", on_move_pointer, self,
-                    "signal::handle-open-console", on_open_console, self,
-                    "signal::handle-list-consoles", on_list_consoles, self,
-                    "signal::handle-get-stats", on_get_stats, self,
-                    NULL);
+  g_object_set (self->skeleton, "uuid", config->uuid, "name", config->title, "version",
+                ALCOVE_VERSION, "pid", (guint)getpid (), "state", "starting", "state-reason", "",
+                "state-detail", "", NULL);
+  g_object_connect (
+      self->skeleton, "signal::handle-pause", on_pause, self, "signal::handle-resume", on_resume,
+      self, "signal::handle-reset", on_reset, self, "signal::handle-power-button", on_power_button,
+      self, "signal::handle-quit", on_quit, self, "signal::handle-attach-spice", on_attach_spice,
+      self, "signal::handle-resize-display", on_resize_display, self, "signal::handle-screenshot",
+      on_screenshot, self, "signal::handle-send-keys", on_send_keys, self, "signal::handle-type",
+      on_type, self, "signal::handle-move-pointer", on_move_pointer, self,
+      "signal::handle-open-console", on_open_console, self, "signal::handle-list-consoles",
+      on_list_consoles, self, "signal::handle-get-stats", on_get_stats, self, NULL);
   if (make_folder (folder, error))
     self->server = listen_on (self, error);
   if (self->server == NULL)
@@ -569,13 +527,7 @@ runner_control_set_state (RunnerControl *self,
                           const char *reason,
                           const char *detail)
 {
-  g_object_set (self->skeleton,
-                "state",
-                state,
-                "state-reason",
-                reason,
-                "state-detail",
-                detail,
+  g_object_set (self->skeleton, "state", state, "state-reason", reason, "state-detail", detail,
                 NULL);
   g_dbus_interface_skeleton_flush (G_DBUS_INTERFACE_SKELETON (self->skeleton));
   alcove_dbus_machine1_emit_state_changed (self->skeleton, state, reason, detail);

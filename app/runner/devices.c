@@ -20,12 +20,9 @@ begin (RunnerMachine *self, const char *type, const AlcoveDeviceConfig *config, 
 
       if (slot < 0)
         {
-          g_set_error (error,
-                       VMM_ERROR,
-                       VMM_ERROR_BUSY,
+          g_set_error (error, VMM_ERROR, VMM_ERROR_BUSY,
                        "[%s %s]: no PCI slot is free: remove a device",
-                       alcove_kind_to_string (config->kind),
-                       config->name);
+                       alcove_kind_to_string (config->kind), config->name);
           return NULL;
         }
       address.slot = slot;
@@ -68,18 +65,14 @@ make_disk (RunnerMachine *self, const AlcoveDiskConfig *config, GError **error)
 
   if (backend == NULL)
     {
-      g_prefix_error (error,
-                      "[%s %s]: ",
-                      alcove_kind_to_string (config->base.kind),
+      g_prefix_error (error, "[%s %s]: ", alcove_kind_to_string (config->base.kind),
                       config->base.name);
       return FALSE;
     }
   g_ptr_array_add (self->blocks, backend);
   device = begin (self, "virtio-blk", &config->base, error);
   return device != NULL &&
-         finish (self,
-                 &config->base,
-                 device,
+         finish (self, &config->base, device,
                  vmm_device_set_pointer (device, "backend", backend, error) &&
                      vmm_device_set_uint (device, "num-queues", queues, error) &&
                      (config->serial == NULL ||
@@ -100,13 +93,9 @@ make_net_backend (const AlcoveNicConfig *config, const char *hostname, GError **
       const AlcoveForward *forward = &g_array_index (config->forwards, AlcoveForward, i);
 
       forwards[i].udp = forward->udp;
-      g_snprintf (forwards[i].host_address,
-                  sizeof forwards[i].host_address,
-                  "%u.%u.%u.%u",
-                  forward->host_address >> 24,
-                  forward->host_address >> 16 & 255,
-                  forward->host_address >> 8 & 255,
-                  forward->host_address & 255);
+      g_snprintf (forwards[i].host_address, sizeof forwards[i].host_address, "%u.%u.%u.%u",
+                  forward->host_address >> 24, forward->host_address >> 16 & 255,
+                  forward->host_address >> 8 & 255, forward->host_address & 255);
       forwards[i].host_port = forward->host_port;
       forwards[i].guest_port = forward->guest_port;
     }
@@ -131,13 +120,10 @@ make_nic (RunnerMachine *self, const AlcoveNicConfig *config, GError **error)
       g_ptr_array_add (self->nets, backend);
     }
   device = begin (self, "virtio-net", &config->base, error);
-  return device != NULL &&
-         finish (self,
-                 &config->base,
-                 device,
-                 vmm_device_set_pointer (device, "backend", backend, error) &&
-                     vmm_device_set_string (device, "mac", mac, error),
-                 error);
+  return device != NULL && finish (self, &config->base, device,
+                                   vmm_device_set_pointer (device, "backend", backend, error) &&
+                                       vmm_device_set_string (device, "mac", mac, error),
+                                   error);
 }
 
 static gboolean
@@ -150,24 +136,17 @@ make_display (RunnerMachine *self, const AlcoveDisplayConfig *config, GError **e
     return TRUE;
   if (self->n_scanouts == RUNNER_MAX_DISPLAYS)
     {
-      g_set_error (error,
-                   VMM_ERROR,
-                   VMM_ERROR_NOT_SUPPORTED,
-                   "[display %s]: a machine has at most %d displays",
-                   config->base.name,
+      g_set_error (error, VMM_ERROR, VMM_ERROR_NOT_SUPPORTED,
+                   "[display %s]: a machine has at most %d displays", config->base.name,
                    RUNNER_MAX_DISPLAYS);
       return FALSE;
     }
   scanout = display_scanout_new (self->n_scanouts);
   self->scanouts[self->n_scanouts++] = scanout;
-  device = begin (self,
-                  config->type == ALCOVE_DISPLAY_VGA ? "vga" : "virtio-vga",
-                  &config->base,
-                  error);
+  device =
+      begin (self, config->type == ALCOVE_DISPLAY_VGA ? "vga" : "virtio-vga", &config->base, error);
   return device != NULL &&
-         finish (self,
-                 &config->base,
-                 device,
+         finish (self, &config->base, device,
                  vmm_device_set_pointer (device, "scanout", scanout, error) &&
                      vmm_device_set_uint (device, "width", config->width, error) &&
                      vmm_device_set_uint (device, "height", config->height, error),
@@ -185,9 +164,7 @@ make_input (RunnerMachine *self, const AlcoveInputConfig *config, GError **error
   VmmDevice *device = begin (self, "virtio-input", &config->base, error);
 
   return device != NULL &&
-         finish (self,
-                 &config->base,
-                 device,
+         finish (self, &config->base, device,
                  vmm_device_set_string (device, "kind", kinds[config->type], error) &&
                      vmm_device_set_pointer (device, "router", self->router, error),
                  error);

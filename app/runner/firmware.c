@@ -19,11 +19,8 @@ copy_template (const char *template, const char *path, GError **error)
       return FALSE;
     }
   if (g_mkdir_with_parents (folder, 0700) < 0 ||
-      !g_file_set_contents_full (path,
-                                 contents,
-                                 length,
-                                 G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
-                                 0600,
+      !g_file_set_contents_full (path, contents, length,
+                                 G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600,
                                  error))
     {
       g_prefix_error (error, "Cannot make the machine's firmware variable store: ");

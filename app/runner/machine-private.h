@@ -31,7 +31,8 @@ struct _RunnerMachine
 
 /* chars.c */
 /* (transfer none) of the machine. Errors name the device. */
-CharBackend *runner_chars_make (RunnerMachine *self, const AlcoveCharConfig *config, GError **error);
+CharBackend *
+runner_chars_make (RunnerMachine *self, const AlcoveCharConfig *config, GError **error);
 CharBackend *runner_chars_make_file (RunnerMachine *self, const char *path, GError **error);
 
 /* devices.c */

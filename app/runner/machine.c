@@ -33,8 +33,8 @@ make_vm (RunnerMachine *self, const AlcoveMachineConfig *config, GError **error)
     .nested = config->nested,
     .hide_hypervisor = config->hide_hypervisor,
     .invariant_tsc = config->invariant_tsc,
-    .unknown_msr = config->unknown_msr == ALCOVE_MSR_IGNORE ? VMM_UNKNOWN_MSR_IGNORE
-                                                            : VMM_UNKNOWN_MSR_FAULT,
+    .unknown_msr =
+        config->unknown_msr == ALCOVE_MSR_IGNORE ? VMM_UNKNOWN_MSR_IGNORE : VMM_UNKNOWN_MSR_FAULT,
   };
 
   self->kvm = vmm_kvm_open (NULL, error);
@@ -172,9 +172,9 @@ runner_machine_new (AlcoveDefinition *definition, GError **error)
 
   self->definition = g_object_ref (definition);
   self->router = input_router_new ();
-  self->blocks = g_ptr_array_new_with_free_func ((GDestroyNotify) block_backend_close);
-  self->nets = g_ptr_array_new_with_free_func ((GDestroyNotify) net_backend_free);
-  self->chars = g_ptr_array_new_with_free_func ((GDestroyNotify) char_backend_free);
+  self->blocks = g_ptr_array_new_with_free_func ((GDestroyNotify)block_backend_close);
+  self->nets = g_ptr_array_new_with_free_func ((GDestroyNotify)net_backend_free);
+  self->chars = g_ptr_array_new_with_free_func ((GDestroyNotify)char_backend_free);
   self->console_names = g_ptr_array_new_with_free_func (g_free);
   self->consoles = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
 

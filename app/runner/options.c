@@ -33,9 +33,7 @@ runner_options_parse (RunnerOptions *options, int argc, char **argv, GError **er
     }
   if ((options->machine == NULL) == (options->conf == NULL))
     {
-      g_set_error_literal (error,
-                           G_OPTION_ERROR,
-                           G_OPTION_ERROR_BAD_VALUE,
+      g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                            "Give either --machine or --conf");
       return FALSE;
     }

@@ -110,11 +110,8 @@ runner_typing_send_keys (RunnerTyping *typing,
 {
   if (n_keys == 0 || n_keys > CHORD_MAX || hold_ms > HOLD_MS_MAX)
     {
-      g_set_error (error,
-                   VMM_ERROR,
-                   VMM_ERROR_INVALID,
-                   "A key combination has 1 to %d keys and is held for at most %d ms",
-                   CHORD_MAX,
+      g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
+                   "A key combination has 1 to %d keys and is held for at most %d ms", CHORD_MAX,
                    HOLD_MS_MAX);
       return FALSE;
     }
@@ -145,15 +142,15 @@ key_of (gunichar c, gboolean *ret_shift)
     guint16 key;
     char plain, shifted;
   } others[] = {
-    { KEY_1, '1', '!' },          { KEY_2, '2', '@' },          { KEY_3, '3', '#' },
-    { KEY_4, '4', '$' },          { KEY_5, '5', '%' },          { KEY_6, '6', '^' },
-    { KEY_7, '7', '&' },          { KEY_8, '8', '*' },          { KEY_9, '9', '(' },
-    { KEY_0, '0', ')' },          { KEY_MINUS, '-', '_' },      { KEY_EQUAL, '=', '+' },
-    { KEY_LEFTBRACE, '[', '{' },  { KEY_RIGHTBRACE, ']', '}' }, { KEY_BACKSLASH, '\\', '|' },
-    { KEY_SEMICOLON, ';', ':' },  { KEY_APOSTROPHE, '\'', '"' }, { KEY_GRAVE, '`', '~' },
-    { KEY_COMMA, ',', '<' },      { KEY_DOT, '.', '>' },        { KEY_SLASH, '/', '?' },
-    { KEY_SPACE, ' ', 0 },        { KEY_ENTER, '\n', 0 },       { KEY_TAB, '\t', 0 },
-    { KEY_BACKSPACE, '\b', 0 },   { KEY_ESC, '\033', 0 },
+    { KEY_1, '1', '!' },         { KEY_2, '2', '@' },           { KEY_3, '3', '#' },
+    { KEY_4, '4', '$' },         { KEY_5, '5', '%' },           { KEY_6, '6', '^' },
+    { KEY_7, '7', '&' },         { KEY_8, '8', '*' },           { KEY_9, '9', '(' },
+    { KEY_0, '0', ')' },         { KEY_MINUS, '-', '_' },       { KEY_EQUAL, '=', '+' },
+    { KEY_LEFTBRACE, '[', '{' }, { KEY_RIGHTBRACE, ']', '}' },  { KEY_BACKSLASH, '\\', '|' },
+    { KEY_SEMICOLON, ';', ':' }, { KEY_APOSTROPHE, '\'', '"' }, { KEY_GRAVE, '`', '~' },
+    { KEY_COMMA, ',', '<' },     { KEY_DOT, '.', '>' },         { KEY_SLASH, '/', '?' },
+    { KEY_SPACE, ' ', 0 },       { KEY_ENTER, '\n', 0 },        { KEY_TAB, '\t', 0 },
+    { KEY_BACKSPACE, '\b', 0 },  { KEY_ESC, '\033', 0 },
   };
 
   *ret_shift = FALSE;
@@ -165,9 +162,9 @@ key_of (gunichar c, gboolean *ret_shift)
       return letters[c - 'A'];
     }
   for (guint i = 0; i < G_N_ELEMENTS (others) && c != 0; i++)
-    if (c == (gunichar) others[i].plain || c == (gunichar) others[i].shifted)
+    if (c == (gunichar)others[i].plain || c == (gunichar)others[i].shifted)
       {
-        *ret_shift = c == (gunichar) others[i].shifted;
+        *ret_shift = c == (gunichar)others[i].shifted;
         return others[i].key;
       }
   return 0;
@@ -184,19 +181,16 @@ runner_typing_type (RunnerTyping *typing,
 
   if (strlen (text) > TEXT_MAX)
     {
-      g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID, "The text is longer than %d bytes", TEXT_MAX);
+      g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID, "The text is longer than %d bytes",
+                   TEXT_MAX);
       return FALSE;
     }
   for (const char *p = text; *p != '\0'; p = g_utf8_next_char (p))
     if (key_of (g_utf8_get_char (p), &shift) == 0)
       {
-        g_set_error (error,
-                     VMM_ERROR,
-                     VMM_ERROR_INVALID,
+        g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
                      "A US keyboard has no key for “%.*s” (U+%04X)",
-                     (int) (g_utf8_next_char (p) - p),
-                     p,
-                     g_utf8_get_char (p));
+                     (int)(g_utf8_next_char (p) - p), p, g_utf8_get_char (p));
         return FALSE;
       }
   for (const char *p = text; *p != '\0'; p = g_utf8_next_char (p))

@@ -90,8 +90,7 @@ test_lpc (void)
 {
   check (pci_read (0, 0xf8, 0, 4) == 0x29188086, "LPC bridge is 8086:2918");
   check (pci_read (0, 0xf8, 0x0e, 1) & 0x80, "LPC bridge is multifunction");
-  check ((pci_read (0, 0xf8, 0x40, 4) & 0xff81) == 0x601 ||
-             (pci_read (0, 0xf8, 0x40, 4) & 1) == 1,
+  check ((pci_read (0, 0xf8, 0x40, 4) & 0xff81) == 0x601 || (pci_read (0, 0xf8, 0x40, 4) & 1) == 1,
          "PMBASE is an I/O register");
   for (unsigned i = 0; i < 4; i++)
     {
@@ -147,7 +146,6 @@ test_rtc (void)
   set_cmos (0x40, 0x5c);
   check (cmos (0x40) == 0x5c, "CMOS RAM keeps a byte");
 
-  
   /* Memory size: 0x34/0x35 in 64 KiB above 16 MiB. */
   check (cmos (0x34) | cmos (0x35), "CMOS tells memory above 16 MiB");
   check (cmos (0x5f) <= 63, "CMOS tells the processors");

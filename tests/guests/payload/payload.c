@@ -196,7 +196,7 @@ payload_exit (uint32_t value)
     continue;
   outl (DEBUG_EXIT, value);
   for (;;)
-    __asm__ volatile ("cli; hlt");
+    __asm__ volatile("cli; hlt");
 }
 
 uint32_t
@@ -216,7 +216,7 @@ delay_us (uint32_t us)
       uint32_t start = pm_timer ();
 
       while (((pm_timer () - start) & 0xffffff) < ticks)
-        __asm__ volatile ("pause");
+        __asm__ volatile("pause");
       us -= piece;
     }
 }
@@ -247,9 +247,9 @@ interrupts_init (void)
   } __attribute__ ((packed)) pointer = { sizeof idt - 1, (uint32_t)idt };
 
   for (unsigned i = 0; i < 48; i++)
-    idt[32 + i] = (uint64_t)(payload_vectors[i] & 0xffff0000) << 32 | 0x00008e0000000000ull
-                  | 0x00080000 | (payload_vectors[i] & 0xffff);
-  __asm__ volatile ("lidt %0" : : "m"(pointer));
+    idt[32 + i] = (uint64_t)(payload_vectors[i] & 0xffff0000) << 32 | 0x00008e0000000000ull |
+                  0x00080000 | (payload_vectors[i] & 0xffff);
+  __asm__ volatile("lidt %0" : : "m"(pointer));
   /* 8259A initialization words: edge, cascade, vectors 32 and 40, 8086 mode; all masked. */
   outb (0x20, 0x11);
   outb (0xa0, 0x11);
@@ -276,9 +276,9 @@ void
 interrupts_enable (bool on)
 {
   if (on)
-    __asm__ volatile ("sti");
+    __asm__ volatile("sti");
   else
-    __asm__ volatile ("cli");
+    __asm__ volatile("cli");
 }
 
 void *

@@ -16,37 +16,37 @@ void payload_exit (uint32_t value) __attribute__ ((noreturn));
 static inline void
 outb (uint16_t port, uint8_t value)
 {
-  __asm__ volatile ("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
+  __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
 }
 static inline void
 outw (uint16_t port, uint16_t value)
 {
-  __asm__ volatile ("outw %0, %1" : : "a"(value), "Nd"(port) : "memory");
+  __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port) : "memory");
 }
 static inline void
 outl (uint16_t port, uint32_t value)
 {
-  __asm__ volatile ("outl %0, %1" : : "a"(value), "Nd"(port) : "memory");
+  __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory");
 }
 static inline uint8_t
 inb (uint16_t port)
 {
   uint8_t value;
-  __asm__ volatile ("inb %1, %0" : "=a"(value) : "Nd"(port) : "memory");
+  __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port) : "memory");
   return value;
 }
 static inline uint16_t
 inw (uint16_t port)
 {
   uint16_t value;
-  __asm__ volatile ("inw %1, %0" : "=a"(value) : "Nd"(port) : "memory");
+  __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port) : "memory");
   return value;
 }
 static inline uint32_t
 inl (uint16_t port)
 {
   uint32_t value;
-  __asm__ volatile ("inl %1, %0" : "=a"(value) : "Nd"(port) : "memory");
+  __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port) : "memory");
   return value;
 }
 
@@ -84,7 +84,7 @@ static inline uint64_t
 rdtsc (void)
 {
   uint32_t low, high;
-  __asm__ volatile ("rdtsc" : "=a"(low), "=d"(high));
+  __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
   return (uint64_t)high << 32 | low;
 }
 

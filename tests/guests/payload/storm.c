@@ -7,9 +7,9 @@
  * A storm resets the machine again and again; it goes on where it was, by what it keeps in RAM. */
 #include "virtio.h"
 
-#define STATE       0x6100
-#define STATE_MAGIC 0x57042b1d
-#define SCRATCH     0x02000000 /* 32 MiB up: where rings and buffers of the storm are */
+#define STATE           0x6100
+#define STATE_MAGIC     0x57042b1d
+#define SCRATCH         0x02000000 /* 32 MiB up: where rings and buffers of the storm are */
 #define PRECIOUS_LENGTH 65536
 
 typedef struct
@@ -107,8 +107,9 @@ poke_port (uint32_t port)
     return;
   if (below (3) == 0)
     {
-      (void)(size == 1 ? inb ((uint16_t)port)
-                       : size == 2 ? inw ((uint16_t)port) : inl ((uint16_t)port));
+      (void)(size == 1   ? inb ((uint16_t)port)
+             : size == 2 ? inw ((uint16_t)port)
+                         : inl ((uint16_t)port));
       return;
     }
   uint32_t v = value ();
@@ -145,7 +146,8 @@ poke_memory (uint32_t address)
 static void
 poke_config (void)
 {
-  unsigned devfn = n_functions != 0 && below (8) != 0 ? functions[below (n_functions)] : below (256);
+  unsigned devfn =
+      n_functions != 0 && below (8) != 0 ? functions[below (n_functions)] : below (256);
   unsigned offset = below (256), size = 1u << below (3);
 
   /* The PM block stays where the storm knows it; the precious disk's registers stay alone. */
@@ -324,10 +326,10 @@ static uint32_t
 some_port (void)
 {
   static const uint16_t ranges[][2] = {
-    { 0x000, 0x100 }, { 0x060, 8 },    { 0x070, 8 },   { 0x092, 1 },    { 0x0cf8, 8 },
-    { 0x510, 16 },    { 0x402, 2 },    { 0x505, 2 },   { 0x600, 0x80 }, { 0x3b0, 0x30 },
-    { 0x1ce, 4 },     { 0x2e8, 0x18 }, { 0x4d0, 2 },   { 0x5658, 4 },   { 0x700, 0x40 },
-    { 0x0b2, 2 },     { 0x020, 2 },    { 0x0a0, 2 },   { 0x040, 4 },
+    { 0x000, 0x100 }, { 0x060, 8 },    { 0x070, 8 }, { 0x092, 1 },    { 0x0cf8, 8 },
+    { 0x510, 16 },    { 0x402, 2 },    { 0x505, 2 }, { 0x600, 0x80 }, { 0x3b0, 0x30 },
+    { 0x1ce, 4 },     { 0x2e8, 0x18 }, { 0x4d0, 2 }, { 0x5658, 4 },   { 0x700, 0x40 },
+    { 0x0b2, 2 },     { 0x020, 2 },    { 0x0a0, 2 }, { 0x040, 4 },
   };
   unsigned i = below (sizeof ranges / sizeof ranges[0] + 2);
 
@@ -342,8 +344,9 @@ static uint32_t
 some_memory (void)
 {
   static const uint32_t ranges[][2] = {
-    { 0xfed00000, 0x400 }, { 0xb0000000, 0x100000 }, { 0xa0000, 0x20000 }, { 0xc0000, 0x40000 },
-    { 0xffc00000, 0x400000 }, { 0xfed1c000, 0x4000 }, { 0xfed40000, 0x5000 },
+    { 0xfed00000, 0x400 },  { 0xb0000000, 0x100000 }, { 0xa0000, 0x20000 },
+    { 0xc0000, 0x40000 },   { 0xffc00000, 0x400000 }, { 0xfed1c000, 0x4000 },
+    { 0xfed40000, 0x5000 },
   };
   unsigned i = below (sizeof ranges / sizeof ranges[0] + 4);
 

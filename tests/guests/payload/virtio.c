@@ -153,7 +153,7 @@ virtio_submit (Queue *queue, unsigned first)
   uint16_t index = queue->avail->index;
 
   queue->avail->ring[index % VIRTIO_RING_SIZE] = (uint16_t)first;
-  __asm__ volatile ("" : : : "memory");
+  __asm__ volatile("" : : : "memory");
   queue->avail->index = (uint16_t)(index + 1);
 }
 
