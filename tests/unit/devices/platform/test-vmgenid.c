@@ -23,6 +23,7 @@ setup (Fixture *f, gconstpointer data)
   g_assert_true (vmm_device_set_pointer (f->vmgenid, "fw-cfg", f->fw_cfg, NULL));
   g_assert_true (vmm_device_set_pointer (f->vmgenid, "pm", f->pm, NULL));
   harness_realize (f->h, f->vmgenid);
+  vmm_machine_reset_devices (f->h->machine, VMM_RESET_COLD);
   pm_set_base ((Pm *)f->pm, 0x600);
 }
 
