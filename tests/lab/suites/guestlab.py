@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the lab suites share: TAP output, machines of alcove-vmm, and the peer (QEMU) beside them.
+
+A suite runs where KVM runs stock kernels: on this machine, or inside the lab (run-guest-test
+decides). It finds the build through MESON_BUILD_ROOT and leaves logs in $LAB_OUT.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import uuid
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
+sys.path.insert(0, os.path.join(ROOT, 'tests', 'images'))
+os.environ['ALCOVE_LAB_OFFLINE'] = '1'      # the kernel is in the cache already
+import kit  # noqa: E402
+import picture  # noqa: E402,F401
+
+BUILD = os.environ.get('MESON_BUILD_ROOT') or os.path.join(ROOT, 'build')
+SLOW = 1 if 'LAB' not in os.environ else 4      # how much longer the emulated machine may take
+CMDLINE = 'console=tty0 console=ttyS0 panic=-1 quiet loglevel=4'
+
+
+def image(*args):
+    """tests/images/image, for its paths and files."""
+    return subprocess.run([sys.executable, os.path.join(ROOT, 'tests', 'images', 'image'), *args],
+                          stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+class Suite:
+    """One TAP test a check; the plan comes last."""
+
+    def __init__(self, name):
+        self.name = name
+        self.count = 0
+        self.failed = 0
+        self.folder = tempfile.mkdtemp(prefix=f'alcove-{name}-')
+        self.logs = os.environ.get('LAB_OUT') or self.folder
+        print('TAP version 13', flush=True)
+
+    def ok(self, good, what, detail=''):
+        self.count += 1
+        self.failed += not good
+        print(f'{"ok" if good else "not ok"} {self.count} - {what}')
+        if not good:
+            for line in str(detail).splitlines()[-30:]:
+                print('# ' + line)
+        sys.stdout.flush()
+        return good
+
+    def skip(self, what, reason):
+        self.count += 1
+        print(f'ok {self.count} - {what} # SKIP {reason}', flush=True)
+
+    def case(self, what, function, *args):
+        """A group of checks; an exception in it is one failed check."""
+        begin = time.monotonic()
+        try:
+            function(*args)
+        except Exception as e:  # noqa: BLE001 - the suite goes on
+            self.ok(False, f'{what} ran to its end', f'{traceback.format_exc()}\n{e}')
+        print(f'# {what}: {time.monotonic() - begin:.1f} s', flush=True)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def initrd(self, name, script):
+        """The small guest with this script."""
+        source = self.path(name + '.sh')
+        with open(source, 'w', encoding='utf-8') as f:
+            f.write(script)
+        image('initrd', self.path(name + '.cpio'), '--run', source)
+        return self.path(name + '.cpio')
+
+    def disk(self, name, script, *args):
+        source = self.path(name + '.sh')
+        with open(source, 'w', encoding='utf-8') as f:
+            f.write(script)
+        image('disk', self.path(name + '.img'), '--run', source, *args)
+        return self.path(name + '.img')
+
+    def blank(self, name, mib):
+        with open(self.path(name), 'wb') as f:
+            f.truncate(mib << 20)
+        return self.path(name)
+
+    def end(self):
+        print(f'1..{self.count}', flush=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return 0
+
+
+class Guest:
+    """A running virtual machine, ours or the peer's, with its serial line in a file."""
+
+    def __init__(self, suite, name):
+        self.suite = suite
+        self.name = name
+        self.serial_path = os.path.join(suite.logs, f'{suite.name}-{name}.serial.log')
+        self.log_path = os.path.join(suite.logs, f'{suite.name}-{name}.log')
+        open(self.serial_path, 'wb').close()
+        self.process = None
+
+    def spawn(self, argv, **kw):
+        self.log = open(self.log_path, 'wb')
+        self.begin = time.monotonic()
+        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self.log,
+                                        stderr=self.log, **kw)
+
+    def serial(self):
+        with open(self.serial_path, encoding='utf-8', errors='replace') as f:
+            return f.read().replace('\r', '')
+
+    def messages(self):
+        with open(self.log_path, encoding='utf-8', errors='replace') as f:
+            return f.read()
+
+    def wait_serial(self, pattern, seconds, times=1):
+        """The matches of the pattern once there are so many; raises TimeoutError with the end of
+        the serial output."""
+        limit = time.monotonic() + seconds * SLOW
+        while True:
+            ended = self.process.poll() is not None
+            found = list(re.finditer(pattern, self.serial(), re.M))
+            if len(found) >= times:
+                return found
+            if ended:
+                raise TimeoutError(f'{self.name} ended with status {self.process.returncode} before '
+                                   f'{pattern!r}:\n{self.messages()[-1500:]}\n{self.serial()[-1500:]}')
+            if time.monotonic() > limit:
+                raise TimeoutError(f'{self.name}: no {pattern!r} in {seconds * SLOW} s:\n'
+                                   f'{self.messages()[-1500:]}\n{self.serial()[-1500:]}')
+            time.sleep(0.3)
+
+    def wait_exit(self, seconds):
+        try:
+            return self.process.wait(seconds * SLOW)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f'{self.name} did not end in {seconds * SLOW} s:\n'
+                               f'{self.messages()[-1500:]}\n{self.serial()[-1500:]}') from None
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10 * SLOW)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+class Machine(Guest):
+    """A machine of alcove-vmm from a definition. devices: (group, {key: value}) pairs."""
+
+    def __init__(self, suite, name, machine, devices=()):
+        super().__init__(suite, name)
+        self.folder = suite.path(name + '.machine')
+        self.runtime = suite.path(name + '.run')
+        os.makedirs(self.folder, exist_ok=True)
+        head = {'uuid': str(uuid.uuid4()), 'name': name, 'memory': 512, 'cpus': 1}
+        head.update(machine)
+        groups = [('machine', head), ('serial log', {'backend': 'file', 'file': self.serial_path}),
+                  *devices]
+        self.conf = os.path.join(self.folder, 'machine.conf')
+        with open(self.conf, 'w', encoding='utf-8') as f:
+            for group, keys in groups:
+                f.write(f'[{group}]\n')
+                f.writelines(f'{k}={v}\n' for k, v in keys.items())
+                f.write('\n')
+
+    def start(self, *args):
+        self.spawn([os.path.join(BUILD, 'app', 'programs', 'alcove-vmm'), '--conf', self.conf,
+                    '--runtime-dir', self.runtime, *args])
+        return self
+
+    def call(self, method, *args, seconds=20):
+        """A method of the control protocol."""
+        r = subprocess.run(
+            ['gdbus', 'call', '--address', f'unix:path={self.runtime}/control',
+             '--object-path', '/io/github/alcove_vm/Machine1',
+             '--method', 'io.github.alcove_vm.Machine1.' + method, *map(str, args)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+            timeout=seconds * SLOW)
+        if r.returncode:
+            raise RuntimeError(f'{method}: {r.stdout.strip()}')
+        return r.stdout.strip()
+
+
+class Peer(Guest):
+    """The same in QEMU, for comparison only."""
+
+    def __init__(self, suite, name, argv):
+        super().__init__(suite, name)
+        self.argv = ['qemu-system-x86_64', '-nodefaults', '-no-user-config', '-display', 'none',
+                     '-no-reboot', '-machine', 'q35,accel=kvm', '-cpu', 'host', '-m', '512',
+                     '-serial', 'file:' + self.serial_path, *argv]
+
+    def start(self):
+        self.spawn(self.argv)
+        return self
+
+
+def report(text):
+    """The lines of "guest report" as {kind: [rest of the line]}."""
+    facts = {}
+    for line in text.splitlines():
+        kind, _, rest = line.partition(' ')
+        if kind in ('CPUS', 'PCI', 'VIRTIO', 'IRQ', 'KMSG', 'CLOCK', 'EFI', 'REPORT'):
+            facts.setdefault(kind, []).append(rest)
+    return facts
+
+
+def acpi_messages(facts):
+    """Kernel warnings and errors that are about ACPI, without what differs from boot to boot."""
+    return {re.sub(r'0x[0-9a-f]+|\d+', 'N', line.lower()) for line in facts.get('KMSG', [])
+            if re.search(r'acpi|\baml\b|dsdt|firmware bug', line, re.I)}
+
+
+def tool():
+    """The guest's test program, for use on this side."""
+    return image('tool')

@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The picture that a stock guest draws through its DRM driver is in the Alcove window, pixel by
+pixel, and follows when the window is resized."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+import picture
+from guestlab import BUILD, CMDLINE, SLOW, Guest, Machine, Suite, image
+
+SCREEN = (1600, 1200)
+
+
+class XServer:
+    """Xvfb with its frame buffer in a file."""
+
+    def __init__(self, suite):
+        folder = suite.path('x')
+        os.makedirs(folder)
+        r, w = os.pipe()
+        self.log = open(os.path.join(suite.logs, 'window-x.log'), 'wb')
+        self.process = subprocess.Popen(
+            ['Xvfb', '-displayfd', str(w), '-screen', '0', f'{SCREEN[0]}x{SCREEN[1]}x24',
+             '-fbdir', folder, '-nolisten', 'tcp'], pass_fds=[w], stdout=self.log, stderr=self.log)
+        os.close(w)
+        self.display = ':' + os.read(r, 16).decode().strip()
+        os.close(r)
+        self.file = os.path.join(folder, 'Xvfb_screen0')
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+
+def built_environment():
+    """What "meson devenv" sets, read from its dump: NAME="value" lines."""
+    r = subprocess.run(['meson', 'devenv', '-C', BUILD, '--dump'], stdout=subprocess.PIPE,
+                       stderr=subprocess.DEVNULL, text=True, check=True)
+    env = dict(os.environ)
+    for name, value in re.findall(r'^(\w+)="(.*)"$', r.stdout, re.M):
+        env[name] = os.path.expandvars(value)
+    return env
+
+
+def wait_pattern(suite, x, size, seconds, name):
+    """Waits until the picture of this size is on the screen; the last difference otherwise."""
+    limit = time.monotonic() + seconds * SLOW
+    while True:
+        shot = picture.read(x.file)
+        try:
+            return picture.check_pattern(shot, *size), None
+        except ValueError as e:
+            if time.monotonic() > limit:
+                picture.write_png(shot, os.path.join(suite.logs, f'window-{name}.png'))
+                return None, str(e)
+        time.sleep(1)
+
+
+def run(suite, x):
+    env = built_environment()
+    env.update(DISPLAY=x.display, GDK_BACKEND='x11', GSK_RENDERER='cairo', GSETTINGS_BACKEND='memory',
+               GTK_A11Y='none', NO_AT_BRIDGE='1')
+    env.pop('WAYLAND_DISPLAY', None)
+    data = suite.path('data')
+    env['XDG_DATA_HOME'] = data
+    os.makedirs(os.path.join(data, 'alcove', 'machines'))
+    guest = Machine(suite, 'drawing', {
+        'firmware': 'none', 'kernel': image('kernel'),
+        'initrd': suite.initrd('drawing', 'guest draw 600\n'), 'cmdline': CMDLINE},
+        [('display screen', {'type': 'virtio-vga', 'width': 800, 'height': 600})])
+    os.rename(guest.folder, os.path.join(data, 'alcove', 'machines', 'drawing'))
+
+    def alcove(*args):
+        r = subprocess.run(['alcove', *args], env=env, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True, check=False, timeout=60 * SLOW)
+        if r.returncode:
+            raise RuntimeError(f'alcove {" ".join(args)}: status {r.returncode}\n{r.stdout}')
+        return r.stdout
+
+    alcove('start', 'drawing')
+    view = Guest(suite, 'view')
+    view.spawn(['alcove', 'view', 'drawing'], env=env)
+    guest.process = view.process        # what ends early is the window
+    try:
+        first = guest.wait_serial(r'drew (\d+)x(\d+)', 60)[-1]
+        time.sleep(2 * SLOW)            # the window may ask for its own size at once
+        first = guest.wait_serial(r'drew (\d+)x(\d+)', 5)[-1]
+        size = int(first.group(1)), int(first.group(2))
+        at, wrong = wait_pattern(suite, x, size, 20, 'first')
+        suite.ok(at, f'the window shows the {size[0]}x{size[1]} picture, every pixel', wrong)
+
+        shot = suite.path('shot.png')
+        alcove('screenshot', 'drawing', shot)
+        try:
+            whole = picture.read(shot)
+            picture.check_pattern(whole, *size)
+            suite.ok((whole.width, whole.height) == size,
+                     'alcove screenshot has the same picture', f'{whole.width}x{whole.height}')
+        except ValueError as e:
+            suite.ok(False, 'alcove screenshot has the same picture', e)
+
+        window = subprocess.run(
+            ['xdotool', 'search', '--onlyvisible', '--name', 'drawing'], env=env,
+            stdout=subprocess.PIPE, text=True, check=False).stdout.split()
+        suite.ok(window, 'the window carries the name of the machine')
+        count = len(re.findall(r'drew \d+x\d+', guest.serial()))
+        subprocess.run(['xdotool', 'windowsize', window[0], '1100', '850'], env=env, check=True)
+        last = guest.wait_serial(r'drew (\d+)x(\d+)', 20, count + 1)[-1]
+        time.sleep(2 * SLOW)
+        last = guest.wait_serial(r'drew (\d+)x(\d+)', 5)[-1]
+        new = int(last.group(1)), int(last.group(2))
+        suite.ok(new != size, 'the guest follows the size of the window', f'{size} then {new}')
+        at, wrong = wait_pattern(suite, x, new, 20, 'resized')
+        suite.ok(at, f'the window shows the {new[0]}x{new[1]} picture, every pixel', wrong)
+        picture.write_png(picture.read(x.file), os.path.join(suite.logs, 'window-end.png'))
+    finally:
+        view.stop()
+        alcove('stop', '--force', 'drawing')
+
+
+def main():
+    suite = Suite('window')
+    with XServer(suite) as x:
+        suite.case('the window', run, suite, x)
+    return suite.end()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
