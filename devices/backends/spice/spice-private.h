@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Inside devices/backends/spice only. Everything here runs on the SPICE thread, except the
+ * callbacks marked otherwise. */
+#pragma once
+#include <spice.h>
+#include <string.h>
+#include "devices/backends/spice/scancode.h"
+#include "devices/backends/spice/spice.h"
+
+typedef struct _SpiceDisplay SpiceDisplay;
+typedef struct _SpiceInput SpiceInput;
+
+/* How the picture reaches the client. */
+typedef enum
+{
+  SPICE_SHOW_NOTHING,
+  SPICE_SHOW_SCANOUT,   /* memfd, to a client that came by fd */
+  SPICE_SHOW_DRAWABLES, /* pixels through the socket, to a client of the listener */
+} SpiceShow;
+
+struct _SpiceBackend
+{
+  /* config, fixed after new */
+  char *name;
+  guint8 uuid[16];
+  char *listen_unix, *listen_tcp, *password;
+
+  GThread *thread;
+  GMainContext *context;
+  GMainLoop *loop;
+
+  /* SPICE thread */
+  SpiceServer *server;
+  SpiceCoreInterface core;
+  SpiceDisplay **displays;
+  guint n_displays;
+  SpiceInput *input;
+  int connection_id; /* of the client's main channel */
+  gboolean has_client;
+  gboolean input_release; /* a client went: let go of its keys */
+  SpiceShow show;
+  GSource *client_wake;
+  gboolean running;
+
+  gint n_clients; /* atomic copy for other threads */
+};
+
+/* core.c */
+void spice_core_init (SpiceCoreInterface *core);
+/* The backend of this SPICE thread, for channel_event, which carries no pointer. */
+void spice_core_set_current (SpiceBackend *spice);
+/* A source on the SPICE context that runs func once after each spice_wake (any thread). */
+GSource *
+spice_wake_new (SpiceBackend *spice, void (*func) (gpointer user_data), gpointer user_data);
+void spice_wake (GSource *source);
+void spice_wake_free (GSource *source);
+
+/* spice.c */
+void spice_backend_channel_event (SpiceBackend *spice, int event, SpiceChannelEventInfo *info);
+
+/* display.c */
+SpiceDisplay *spice_display_new (SpiceBackend *spice, DisplayScanout *scanout, guint index);
+/* After spice_server_destroy, which may still have pointed to its memory. */
+void spice_display_free (SpiceDisplay *display);
+void spice_display_set_show (SpiceDisplay *display, SpiceShow show);
+
+/* input.c */
+SpiceInput *spice_input_new (SpiceBackend *spice, InputRouter *router);
+void spice_input_stop (SpiceInput *input);
+void spice_input_free (SpiceInput *input);
+void spice_input_client_gone (SpiceInput *input);

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "devices/backends/spice/spice-private.h"
+#include "devices/backends/spice/module.h"
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spice/protocol.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* A call that another thread waits for. */
+typedef struct
+{
+  void (*func) (gpointer data);
+  gpointer data;
+  GMutex lock;
+  GCond cond;
+  gboolean done;
+} Call;
+
+static gboolean
+call_run (gpointer user_data)
+{
+  Call *call = user_data;
+
+  call->func (call->data);
+  g_mutex_lock (&call->lock);
+  call->done = TRUE;
+  g_cond_signal (&call->cond);
+  g_mutex_unlock (&call->lock);
+  return G_SOURCE_REMOVE;
+}
+
+/* Runs func on the SPICE thread and waits. */
+static void
+spice_call (SpiceBackend *spice, void (*func) (gpointer data), gpointer data)
+{
+  Call call = { .func = func, .data = data };
+  GSource *source = g_idle_source_new ();
+
+  g_mutex_init (&call.lock);
+  g_cond_init (&call.cond);
+  g_source_set_priority (source, G_PRIORITY_DEFAULT);
+  g_source_set_callback (source, call_run, &call, NULL);
+  g_source_attach (source, spice->context);
+  g_source_unref (source);
+  g_mutex_lock (&call.lock);
+  while (!call.done)
+    g_cond_wait (&call.cond, &call.lock);
+  g_mutex_unlock (&call.lock);
+  g_mutex_clear (&call.lock);
+  g_cond_clear (&call.cond);
+}
+
+static gpointer
+spice_thread (gpointer data)
+{
+  SpiceBackend *spice = data;
+  sigset_t pipe_signal;
+
+  /* The server writes to sockets whose client may be gone. Its workers inherit the mask. */
+  sigemptyset (&pipe_signal);
+  sigaddset (&pipe_signal, SIGPIPE);
+  pthread_sigmask (SIG_BLOCK, &pipe_signal, NULL);
+  spice_core_set_current (spice);
+  g_main_context_push_thread_default (spice->context);
+  g_main_loop_run (spice->loop);
+  g_main_context_pop_thread_default (spice->context);
+  return NULL;
+}
+
+/* A passed fd is an end of a socketpair: its local address is an unnamed AF_UNIX one. Whatever the
+ * listener accepted has the listener's address. */
+static gboolean
+came_by_fd (const SpiceChannelEventInfo *info)
+{
+  if (!(info->flags & SPICE_CHANNEL_EVENT_FLAG_ADDR_EXT))
+    return FALSE;
+  return info->laddr_ext.ss_family == AF_UNIX &&
+         (info->llen_ext <= G_STRUCT_OFFSET (struct sockaddr_un, sun_path) ||
+          ((const struct sockaddr_un *)&info->laddr_ext)->sun_path[0] == '\0');
+}
+
+static void
+apply_client (gpointer user_data)
+{
+  SpiceBackend *spice = user_data;
+
+  if (spice->input_release)
+    {
+      spice->input_release = FALSE;
+      spice_input_client_gone (spice->input);
+    }
+  for (guint i = 0; i < spice->n_displays; i++)
+    spice_display_set_show (spice->displays[i], spice->show);
+}
+
+/* Only the main channel matters: one client at a time, and a new one pushes the old one out. The
+ * work waits for the loop's next turn: the server is in the middle of something here. The client's
+ * other channels come later, after it has seen the main channel's answer. */
+void
+spice_backend_channel_event (SpiceBackend *spice, int event, SpiceChannelEventInfo *info)
+{
+  if (info->type != SPICE_CHANNEL_MAIN)
+    return;
+  if (event == SPICE_CHANNEL_EVENT_INITIALIZED)
+    {
+      spice->input_release = spice->has_client;
+      spice->has_client = TRUE;
+      spice->connection_id = info->connection_id;
+      spice->show = came_by_fd (info) ? SPICE_SHOW_SCANOUT : SPICE_SHOW_DRAWABLES;
+    }
+  else if (event == SPICE_CHANNEL_EVENT_DISCONNECTED && spice->has_client &&
+           info->connection_id == spice->connection_id)
+    {
+      spice->has_client = FALSE;
+      spice->input_release = TRUE;
+      spice->show = SPICE_SHOW_NOTHING;
+    }
+  else
+    {
+      return;
+    }
+  g_atomic_int_set (&spice->n_clients, spice->has_client);
+  if (spice->client_wake != NULL)
+    spice_wake (spice->client_wake);
+}
+
+/* "host:port" or "[v6]:port". */
+static gboolean
+parse_tcp (const char *text, char **ret_host, guint *ret_port, GError **error)
+{
+  const char *colon = strrchr (text, ':');
+  guint64 port;
+  gsize length;
+
+  if (colon == NULL || !g_ascii_string_to_unsigned (colon + 1, 10, 1, 65535, &port, NULL))
+    {
+      g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
+                   "the SPICE listener address “%s” is not ADDRESS:PORT", text);
+      return FALSE;
+    }
+  length = (gsize)(colon - text);
+  if (length >= 2 && text[0] == '[' && text[length - 1] == ']')
+    *ret_host = g_strndup (text + 1, length - 2);
+  else
+    *ret_host = g_strndup (text, length);
+  *ret_port = (guint)port;
+  return TRUE;
+}
+
+typedef struct
+{
+  SpiceBackend *spice;
+  const SpiceConfig *config;
+  GError *error;
+} Setup;
+
+static gboolean
+set_up_listener (SpiceBackend *spice, GError **error)
+{
+  if (spice->password != NULL)
+    {
+      if (spice_server_set_ticket (spice->server, spice->password, 0, FALSE, FALSE) != 0)
+        {
+          g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
+                       "the SPICE password was refused: use at most %d bytes",
+                       SPICE_MAX_PASSWORD_LENGTH);
+          return FALSE;
+        }
+    }
+  else
+    {
+      spice_server_set_noauth (spice->server);
+    }
+  if (spice->listen_unix != NULL)
+    spice_server_set_addr (spice->server, spice->listen_unix, SPICE_ADDR_FLAG_UNIX_ONLY);
+  if (spice->listen_tcp != NULL)
+    {
+      g_autofree char *host = NULL;
+      guint port;
+
+      if (!parse_tcp (spice->listen_tcp, &host, &port, error))
+        return FALSE;
+      spice_server_set_addr (spice->server, host, 0);
+      spice_server_set_port (spice->server, (int)port);
+    }
+  return TRUE;
+}
+
+static gboolean
+start_server (SpiceBackend *spice, GError **error)
+{
+  const char *where = spice->listen_unix != NULL ? spice->listen_unix : spice->listen_tcp;
+
+  spice->server = spice_server_new ();
+  if (!set_up_listener (spice, error))
+    return FALSE;
+  /* Local sockets: compressing and guessing at video costs more than it saves, and loses pixels. */
+  spice_server_set_image_compression (spice->server, SPICE_IMAGE_COMPRESSION_OFF);
+  spice_server_set_streaming_video (spice->server, SPICE_STREAM_VIDEO_OFF);
+  spice_server_set_playback_compression (spice->server, FALSE);
+  /* The agent must not take the pointer away from the tablet. */
+  spice_server_set_agent_mouse (spice->server, FALSE);
+  spice_server_set_name (spice->server, spice->name);
+  spice_server_set_uuid (spice->server, spice->uuid);
+  if (spice_server_init (spice->server, &spice->core) != 0)
+    {
+      if (where != NULL)
+        g_set_error (error, VMM_ERROR, VMM_ERROR_FAILED,
+                     "the SPICE server of “%s” could not listen on %s: is it in use, or not yours?",
+                     spice->name, where);
+      else
+        g_set_error (error, VMM_ERROR, VMM_ERROR_FAILED, "the SPICE server of “%s” did not start",
+                     spice->name);
+      return FALSE;
+    }
+  if (spice->listen_unix != NULL && chmod (spice->listen_unix, 0600) < 0)
+    return vmm_error_set_errno (error, -errno, "cannot make %s private", spice->listen_unix);
+  return TRUE;
+}
+
+static void
+set_up (gpointer data)
+{
+  Setup *setup = data;
+  SpiceBackend *spice = setup->spice;
+
+  if (!start_server (spice, &setup->error))
+    {
+      g_clear_pointer (&spice->server, spice_server_destroy);
+      return;
+    }
+  spice->client_wake = spice_wake_new (spice, apply_client, spice);
+  spice->displays = g_new0 (SpiceDisplay *, setup->config->n_scanouts);
+  spice->n_displays = setup->config->n_scanouts;
+  for (guint i = 0; i < spice->n_displays; i++)
+    spice->displays[i] = spice_display_new (spice, setup->config->scanouts[i], i);
+  spice->input = spice_input_new (spice, setup->config->router);
+}
+
+static void
+tear_down (gpointer data)
+{
+  SpiceBackend *spice = data;
+
+  if (spice->server == NULL)
+    return;
+  spice_wake_free (g_steal_pointer (&spice->client_wake));
+  spice_input_stop (spice->input);
+  for (guint i = 0; i < spice->n_displays; i++)
+    spice_display_set_show (spice->displays[i], SPICE_SHOW_NOTHING);
+  if (spice->running)
+    spice_server_vm_stop (spice->server);
+  spice_server_destroy (spice->server);
+  for (guint i = 0; i < spice->n_displays; i++)
+    spice_display_free (spice->displays[i]);
+  spice_input_free (spice->input);
+}
+
+static gboolean
+check_config (const SpiceConfig *config, GError **error)
+{
+  if (config->listen_unix != NULL && config->listen_tcp != NULL)
+    {
+      g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
+                   "“%s” asks for two SPICE listeners: choose a unix socket or TCP", config->name);
+      return FALSE;
+    }
+  if (config->listen_unix != NULL &&
+      strlen (config->listen_unix) >= sizeof ((struct sockaddr_un *)NULL)->sun_path)
+    {
+      g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
+                   "the SPICE socket path %s is too long: use at most %zu bytes",
+                   config->listen_unix, sizeof ((struct sockaddr_un *)NULL)->sun_path - 1);
+      return FALSE;
+    }
+  if (config->listen_tcp != NULL && (config->password == NULL || config->password[0] == '\0'))
+    {
+      g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
+                   "the SPICE listener of “%s” on %s has no password: set one", config->name,
+                   config->listen_tcp);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static void
+real_free (SpiceBackend *spice)
+{
+  if (spice == NULL)
+    return;
+  spice_call (spice, tear_down, spice);
+  g_main_loop_quit (spice->loop);
+  g_thread_join (spice->thread);
+  g_main_loop_unref (spice->loop);
+  g_main_context_unref (spice->context);
+  g_free (spice->displays);
+  g_free (spice->name);
+  g_free (spice->listen_unix);
+  g_free (spice->listen_tcp);
+  g_free (spice->password);
+  g_free (spice);
+}
+
+static SpiceBackend *
+real_new (const SpiceConfig *config, GError **error)
+{
+  SpiceBackend *spice;
+  Setup setup;
+
+  if (!check_config (config, error))
+    return NULL;
+  spice = g_new0 (SpiceBackend, 1);
+  spice->name = g_strdup (config->name);
+  memcpy (spice->uuid, config->uuid, sizeof spice->uuid);
+  spice->listen_unix = g_strdup (config->listen_unix);
+  spice->listen_tcp = g_strdup (config->listen_tcp);
+  spice->password = g_strdup (config->password);
+  spice_core_init (&spice->core);
+  spice->context = g_main_context_new ();
+  spice->loop = g_main_loop_new (spice->context, FALSE);
+  spice->thread = g_thread_new ("spice", spice_thread, spice);
+  setup = (Setup){ spice, config, NULL };
+  spice_call (spice, set_up, &setup);
+  if (setup.error != NULL)
+    {
+      g_propagate_error (error, setup.error);
+      real_free (spice);
+      return NULL;
+    }
+  return spice;
+}
+
+typedef struct
+{
+  SpiceBackend *spice;
+  int fd;
+  gboolean added;
+} AddClient;
+
+static void
+add_client (gpointer data)
+{
+  AddClient *add = data;
+
+  add->added = spice_server_add_client (add->spice->server, add->fd, TRUE) == 0;
+}
+
+static gboolean
+real_add_client (SpiceBackend *spice, int fd, GError **error)
+{
+  AddClient add = { spice, fd, FALSE };
+  int type = 0;
+  socklen_t length = sizeof type;
+
+  if (getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != SOCK_STREAM)
+    {
+      g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
+                   "a SPICE client of “%s” must come with a connected stream socket", spice->name);
+      if (fd >= 0)
+        close (fd);
+      return FALSE;
+    }
+  spice_call (spice, add_client, &add);
+  if (!add.added)
+    {
+      g_set_error (error, VMM_ERROR, VMM_ERROR_FAILED,
+                   "the SPICE server of “%s” did not take the client's socket", spice->name);
+      close (fd);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+typedef struct
+{
+  SpiceBackend *spice;
+  gboolean running;
+} SetRunning;
+
+static void
+set_running (gpointer data)
+{
+  SetRunning *set = data;
+
+  if (set->spice->running == set->running)
+    return;
+  set->spice->running = set->running;
+  if (set->running)
+    spice_server_vm_start (set->spice->server);
+  else
+    spice_server_vm_stop (set->spice->server);
+}
+
+static void
+real_set_running (SpiceBackend *spice, gboolean running)
+{
+  SetRunning set = { spice, !!running };
+
+  spice_call (spice, set_running, &set);
+}
+
+static guint
+real_get_n_clients (SpiceBackend *spice)
+{
+  return (guint)g_atomic_int_get (&spice->n_clients);
+}
+
+G_MODULE_EXPORT const SpiceModule alcove_spice_module = {
+  .abi = SPICE_MODULE_ABI,
+  .backend_new = real_new,
+  .backend_free = real_free,
+  .add_client = real_add_client,
+  .set_running = real_set_running,
+  .get_n_clients = real_get_n_clients,
+};
