@@ -29,7 +29,8 @@ begin (RunnerMachine *self, const char *type, const AlcoveDeviceConfig *config, 
     }
   device = vmm_device_new (ops, config->name);
   if (!vmm_device_set_pointer (device, "bus", q35_board_get_root_bus (self->board), error) ||
-      !vmm_device_set_uint (device, "devfn", PCI_DEVFN (address.slot, address.function), error))
+      !vmm_device_set_uint (device, "devfn", PCI_MAKE_DEVFN (address.slot, address.function),
+                            error))
     g_clear_pointer (&device, vmm_device_free);
   return device;
 }

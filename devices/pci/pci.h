@@ -13,9 +13,9 @@
 typedef struct _PciBus PciBus;
 typedef struct _PciDevice PciDevice;
 
-#define PCI_ALCOVE_N_BARS         6
-#define PCI_DEVFN(slot, function) (((slot) << 3) | (function))
-#define PCI_DEVFN_AUTO            (-1)
+#define PCI_ALCOVE_N_BARS              6
+#define PCI_MAKE_DEVFN(slot, function) (((slot) << 3) | (function))
+#define PCI_DEVFN_AUTO                 (-1)
 
 typedef enum
 {
