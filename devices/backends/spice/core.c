@@ -38,12 +38,13 @@ timer_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
-static GSourceFuncs timer_funcs = { .dispatch = timer_dispatch };
+static const GSourceFuncs timer_funcs = { .dispatch = timer_dispatch };
 
 static SpiceTimer *
 core_timer_add (SpiceTimerFunc func, void *opaque)
 {
-  SpiceTimer *timer = (SpiceTimer *)g_source_new (&timer_funcs, sizeof (SpiceTimer));
+  SpiceTimer *timer =
+      (SpiceTimer *)g_source_new ((GSourceFuncs *)&timer_funcs, sizeof (SpiceTimer));
 
   timer->func = func;
   timer->opaque = opaque;
@@ -115,7 +116,8 @@ watch_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
-static GSourceFuncs watch_funcs = { watch_prepare, watch_check, watch_dispatch, NULL, NULL, NULL };
+static const GSourceFuncs watch_funcs = { watch_prepare, watch_check, watch_dispatch,
+                                          NULL,          NULL,        NULL };
 
 static void
 core_watch_update_mask (SpiceWatch *watch, int mask)
@@ -140,7 +142,8 @@ core_watch_update_mask (SpiceWatch *watch, int mask)
 static SpiceWatch *
 core_watch_add (int fd, int mask, SpiceWatchFunc func, void *opaque)
 {
-  SpiceWatch *watch = (SpiceWatch *)g_source_new (&watch_funcs, sizeof (SpiceWatch));
+  SpiceWatch *watch =
+      (SpiceWatch *)g_source_new ((GSourceFuncs *)&watch_funcs, sizeof (SpiceWatch));
 
   watch->fd = fd;
   watch->func = func;
@@ -191,12 +194,12 @@ wake_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
-static GSourceFuncs wake_funcs = { .dispatch = wake_dispatch };
+static const GSourceFuncs wake_funcs = { .dispatch = wake_dispatch };
 
 GSource *
 spice_wake_new (SpiceBackend *spice, void (*func) (gpointer user_data), gpointer user_data)
 {
-  Wake *wake = (Wake *)g_source_new (&wake_funcs, sizeof (Wake));
+  Wake *wake = (Wake *)g_source_new ((GSourceFuncs *)&wake_funcs, sizeof (Wake));
 
   wake->func = func;
   wake->user_data = user_data;
