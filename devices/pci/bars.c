@@ -6,6 +6,7 @@
 #include "devices/pci/pci-private.h"
 
 #include <linux/pci_regs.h>
+#include <string.h>
 
 static guint32
 config_le32 (PciCore *core, guint offset)
@@ -23,7 +24,17 @@ wanted_base (PciCore *core, guint index)
   guint command = core->config[PCI_COMMAND];
   guint64 base, last, limit;
 
-  if (bar->kind == PCI_BAR_PIO)
+  if (index == PCI_BAR_ROM)
+    {
+      /* PCI 3.0, 6.2.5.2: decoded when both this and Memory Space are enabled. */
+      guint32 rom = config_le32 (core, PCI_ROM_ADDRESS);
+
+      if ((command & PCI_COMMAND_MEMORY) == 0 || (rom & PCI_ROM_ADDRESS_ENABLE) == 0)
+        return PCI_BAR_UNMAPPED;
+      base = rom & PCI_ROM_ADDRESS_MASK;
+      limit = G_MAXUINT32 - 1;
+    }
+  else if (bar->kind == PCI_BAR_PIO)
     {
       if ((command & PCI_COMMAND_IO) == 0)
         return PCI_BAR_UNMAPPED;
@@ -78,7 +89,8 @@ map (PciDevice *device, guint index, guint64 base)
     {
       bar->mapping = vmm_guest_memory_map (
           vmm_machine_get_memory (core->machine), bar->block, 0, vmm_gpa (base),
-          MIN (bar->size, vmm_ram_block_get_size (bar->block)), VMM_MAP_NONE, NULL);
+          MIN (bar->size, vmm_ram_block_get_size (bar->block)),
+          index == PCI_BAR_ROM ? VMM_MAP_READONLY : VMM_MAP_NONE, NULL);
       if (bar->mapping == NULL)
         {
           if (bar->region != NULL)
@@ -97,7 +109,7 @@ pci_bars_update (PciDevice *device)
   PciBus *root = pci_bus_get_root (device->pci_config.bus);
   gboolean freed = FALSE;
 
-  for (guint i = 0; i < PCI_ALCOVE_N_BARS; i++)
+  for (guint i = 0; i <= PCI_BAR_ROM; i++)
     {
       PciBar *bar = &core->bars[i];
       guint64 old = bar->base, want;
@@ -124,7 +136,7 @@ pci_bars_update (PciDevice *device)
 void
 pci_bars_unmap_all (PciDevice *device)
 {
-  for (guint i = 0; i < PCI_ALCOVE_N_BARS; i++)
+  for (guint i = 0; i <= PCI_BAR_ROM; i++)
     {
       PciBar *bar = &device->core->bars[i];
 
@@ -195,6 +207,37 @@ pci_device_add_bar (PciDevice *device, guint index, const PciBar *bar, GError **
       pci_device_set_config (device, offset + 4, 4, 0);
       pci_device_set_wmask (device, offset + 4, 4, (guint32)(mask >> 32));
     }
+  return TRUE;
+}
+
+gboolean
+pci_device_set_rom (PciDevice *device, const guint8 *image, gsize length, GError **error)
+{
+  PciCore *core = device->core;
+  PciBar *bar = &core->bars[PCI_BAR_ROM];
+  guint64 size = 4096;
+  g_autofree char *name = NULL;
+
+  while (size < length && size < PCI_ROM_MAX)
+    size *= 2;
+  if (core->info.header_type != 0 || bar->used || length == 0 || length > size)
+    {
+      g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
+                   "“%s” cannot have an option ROM of %zu bytes: use 1 to %u bytes, once.",
+                   device->parent.id, length, PCI_ROM_MAX);
+      return FALSE;
+    }
+  name = g_strdup_printf ("%s.rom", device->parent.id);
+  bar->block = vmm_ram_block_new (name, size, VMM_RAM_DEVICE, error);
+  if (bar->block == NULL)
+    return FALSE;
+  memcpy (vmm_ram_block_get_data (bar->block), image, length);
+  bar->kind = PCI_BAR_MMIO32;
+  bar->size = size;
+  bar->base = PCI_BAR_UNMAPPED;
+  bar->used = TRUE;
+  pci_device_set_wmask (device, PCI_ROM_ADDRESS, 4,
+                        ((guint32) ~(size - 1) & PCI_ROM_ADDRESS_MASK) | PCI_ROM_ADDRESS_ENABLE);
   return TRUE;
 }
 

@@ -54,7 +54,8 @@ pci_config_write (PciDevice *device, guint offset, guint size, guint32 value)
       *config &= (guint8) ~(byte & core->w1cmask[offset + i]);
     }
   if (overlaps (offset, size, PCI_COMMAND, 2) ||
-      overlaps (offset, size, PCI_BASE_ADDRESS_0, PCI_ALCOVE_N_BARS * 4))
+      overlaps (offset, size, PCI_BASE_ADDRESS_0, PCI_ALCOVE_N_BARS * 4) ||
+      (core->info.header_type == 0 && overlaps (offset, size, PCI_ROM_ADDRESS, 4)))
     {
       PciBus *root = pci_bus_get_root (device->pci_config.bus);
 

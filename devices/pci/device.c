@@ -109,6 +109,8 @@ pci_device_finish (PciDevice *device)
   for (guint i = 0; i < PCI_ALCOVE_N_BARS; i++)
     if (core->bars[i].used && core->bars[i].region != NULL)
       vmm_region_drain (core->bars[i].region);
+  if (core->bars[PCI_BAR_ROM].used)
+    vmm_ram_block_unref (core->bars[PCI_BAR_ROM].block);
   pci_bus_retry_bars (root);
   pci_msix_finish (device);
   if (core->secondary != NULL)

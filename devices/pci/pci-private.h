@@ -7,6 +7,7 @@
 
 #define PCI_CONFIG_MAX  4096
 #define PCI_CONFIG_CONV 256
+#define PCI_BAR_ROM     PCI_ALCOVE_N_BARS /* the expansion ROM's place among the BARs */
 
 typedef struct _PciCore PciCore;
 
@@ -39,7 +40,7 @@ struct _PciCore
   guint cap_next, cap_last;
   guint ext_next, ext_last;
   guint express_cap;
-  PciBar bars[PCI_ALCOVE_N_BARS];
+  PciBar bars[PCI_ALCOVE_N_BARS + 1];
   void (*read_hook) (PciDevice *device, guint offset, guint size, guint32 *value);
   void (*write_hook) (PciDevice *device, guint offset, guint size);
   PciBus *secondary;

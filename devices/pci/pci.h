@@ -87,6 +87,10 @@ void pci_device_save (PciDevice *device, VmmStateWriter *writer);
 gboolean pci_device_load (PciDevice *device, VmmStateReader *reader, GError **error);
 
 gboolean pci_device_add_bar (PciDevice *device, guint index, const PciBar *bar, GError **error);
+/* The expansion ROM (PCI 3.0, 6.2.5.2): a copy of image, mapped read-only where the guest puts it.
+ * In realize, once. Errors: INVALID for a length of 0 or above PCI_ROM_MAX. */
+#define PCI_ROM_MAX (16u * 1024 * 1024)
+gboolean pci_device_set_rom (PciDevice *device, const guint8 *image, gsize length, GError **error);
 /* Returns the offset of the capability in configuration space. length includes the 2-byte header;
  * contents start zeroed and read-only; set them with pci_device_set_config, writable bits with
  * set_wmask, write-1-to-clear bits with set_w1cmask. */

@@ -533,8 +533,16 @@ add_structures (VirtioTransport *t, GError **error)
        * doorbell that every processor delivers without decoding an instruction. */
       add_capability (pci, CAP_NOTIFY, VIRTIO_PIO_BAR, 0, pio_bar.size);
     }
-  add_capability (pci, CAP_COMMON, t->modern_bar, VIRTIO_COMMON_OFFSET, VIRTIO_PART_SIZE);
-  add_capability (pci, CAP_ISR, t->modern_bar, VIRTIO_ISR_OFFSET, VIRTIO_PART_SIZE);
+  if (t->first_page != NULL)
+    {
+      add_capability (pci, CAP_COMMON, t->modern_bar, VIRTIO_SHIFTED_COMMON, VIRTIO_SHIFTED_SIZE);
+      add_capability (pci, CAP_ISR, t->modern_bar, VIRTIO_SHIFTED_ISR, VIRTIO_SHIFTED_SIZE);
+    }
+  else
+    {
+      add_capability (pci, CAP_COMMON, t->modern_bar, VIRTIO_COMMON_OFFSET, VIRTIO_PART_SIZE);
+      add_capability (pci, CAP_ISR, t->modern_bar, VIRTIO_ISR_OFFSET, VIRTIO_PART_SIZE);
+    }
   if (t->device->virtio_ops->config_size > 0)
     add_capability (pci, CAP_DEVICE, t->modern_bar, VIRTIO_CONFIG_OFFSET, VIRTIO_PART_SIZE);
   add_capability (pci, CAP_NOTIFY, t->modern_bar, VIRTIO_NOTIFY_OFFSET, VIRTIO_PART_SIZE);
@@ -614,6 +622,8 @@ virtio_device_init (VirtioDevice *device,
   t->features = (ops->features | options->features_add | FEATURE_BIT (FEATURE_INDIRECT_DESC) |
                  FEATURE_BIT (FEATURE_EVENT_IDX) | FEATURE_BIT (FEATURE_VERSION_1)) &
                 ~options->features_remove;
+  t->first_page = options->first_page;
+  t->first_page_opaque = options->first_page_opaque;
   t->config_vector = VIRTIO_NO_VECTOR;
   t->pio_base = t->mmio_base = PCI_BAR_UNMAPPED;
   g_mutex_init (&t->isr_lock);

@@ -4,20 +4,24 @@
 #pragma once
 #include "devices/virtio/virtio.h"
 
-#define VIRTIO_VENDOR        0x1af4
-#define VIRTIO_DEVICE_BASE   0x1040
-#define VIRTIO_SUBSYSTEM     0x1100
-#define VIRTIO_NO_VECTOR     0xffff
-#define VIRTIO_COMMON_OFFSET 0x0000
-#define VIRTIO_ISR_OFFSET    0x1000
-#define VIRTIO_CONFIG_OFFSET 0x2000
-#define VIRTIO_NOTIFY_OFFSET 0x3000
-#define VIRTIO_PART_SIZE     0x1000
-#define VIRTIO_BAR_SIZE      0x4000
-#define VIRTIO_NOTIFY_STEP   4 /* notify_off_multiplier */
-#define VIRTIO_PIO_BAR       0
-#define VIRTIO_PROMOTE_KICKS 8 /* doorbell exits before an ioeventfd is made */
-#define VIRTIO_MAX_CONFIG    VIRTIO_PART_SIZE
+#define VIRTIO_VENDOR         0x1af4
+#define VIRTIO_DEVICE_BASE    0x1040
+#define VIRTIO_SUBSYSTEM      0x1100
+#define VIRTIO_NO_VECTOR      0xffff
+#define VIRTIO_COMMON_OFFSET  0x0000
+#define VIRTIO_ISR_OFFSET     0x1000
+#define VIRTIO_CONFIG_OFFSET  0x2000
+#define VIRTIO_NOTIFY_OFFSET  0x3000
+#define VIRTIO_PART_SIZE      0x1000
+#define VIRTIO_BAR_SIZE       0x4000
+/* With a first page of the device's own */
+#define VIRTIO_SHIFTED_COMMON 0x1000
+#define VIRTIO_SHIFTED_ISR    0x1800
+#define VIRTIO_SHIFTED_SIZE   0x0800
+#define VIRTIO_NOTIFY_STEP    4 /* notify_off_multiplier */
+#define VIRTIO_PIO_BAR        0
+#define VIRTIO_PROMOTE_KICKS  8 /* doorbell exits before an ioeventfd is made */
+#define VIRTIO_MAX_CONFIG     VIRTIO_PART_SIZE
 
 /* Virtio 1.2, 2.1: device status. */
 enum
@@ -78,6 +82,8 @@ struct _VirtioTransport
   guint cfg_window; /* offset of the PCI configuration access capability */
   guint64 features; /* offered */
   VmmRegion modern, pio;
+  const VmmRegionOps *first_page; /* (nullable) */
+  gpointer first_page_opaque;
 
   /* guest */
   guint32 device_feature_select, driver_feature_select;

@@ -326,11 +326,25 @@ write_config (VirtioTransport *t, guint64 offset, guint size, guint64 value)
   return VMM_IO_OK;
 }
 
+/* Where the structures are when the device has the first page to itself. */
+static guint64
+unshift (VirtioTransport *t, guint64 offset)
+{
+  if (t->first_page == NULL || offset >= VIRTIO_CONFIG_OFFSET)
+    return offset;
+  if (offset >= VIRTIO_SHIFTED_ISR)
+    return offset - VIRTIO_SHIFTED_ISR + VIRTIO_ISR_OFFSET;
+  return offset - VIRTIO_SHIFTED_COMMON + VIRTIO_COMMON_OFFSET;
+}
+
 static VmmIoResult
 modern_read (gpointer opaque, guint64 offset, guint size, guint64 *value)
 {
   VirtioTransport *t = opaque;
 
+  if (t->first_page != NULL && offset < VIRTIO_PART_SIZE)
+    return t->first_page->read (t->first_page_opaque, offset, size, value);
+  offset = unshift (t, offset);
   switch (offset / VIRTIO_PART_SIZE)
     {
     case VIRTIO_COMMON_OFFSET / VIRTIO_PART_SIZE:
@@ -349,6 +363,9 @@ modern_write (gpointer opaque, guint64 offset, guint size, guint64 value)
 {
   VirtioTransport *t = opaque;
 
+  if (t->first_page != NULL && offset < VIRTIO_PART_SIZE)
+    return t->first_page->write (t->first_page_opaque, offset, size, value);
+  offset = unshift (t, offset);
   switch (offset / VIRTIO_PART_SIZE)
     {
     case VIRTIO_COMMON_OFFSET / VIRTIO_PART_SIZE:

@@ -60,8 +60,12 @@ typedef struct
   guint modern_bar;
   guint msix_bar;
   gboolean own_vga_class; /* class 0x0300 */
-  guint n_queues;         /* 0: ops->n_queues */
-  guint queue_size;       /* 0: ops->queue_size */
+  /* (nullable) The first 4 KiB of modern_bar are the device's own registers (device lock held); the
+   * common structure then starts behind them with half the size, as does the ISR. */
+  const VmmRegionOps *first_page;
+  gpointer first_page_opaque;
+  guint n_queues;   /* 0: ops->n_queues */
+  guint queue_size; /* 0: ops->queue_size */
   guint64 features_add, features_remove;
   /* (nullable) One worker a queue: each then has a lock of its own. */
   VmmWorker *const *queue_workers;
