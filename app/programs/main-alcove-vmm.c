@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "app/machine-lock.h"
+#include "app/lock.h"
 #include "app/runner/confine.h"
 #include "app/runner/control.h"
 #include "app/runner/machine.h"
@@ -20,7 +20,7 @@ typedef struct
   RunnerOptions options;
   GMainLoop *loop;
   AlcoveDefinition *definition;
-  AlcoveMachineLock *lock; /* (nullable) throw-away machines need none */
+  AlcoveLock *lock; /* (nullable) throw-away machines need none */
   RunnerMachine *machine;
   RunnerControl *control; /* (nullable) */
   int status;
@@ -174,7 +174,7 @@ load (Program *program, GError **error)
 
   if (program->options.machine != NULL)
     {
-      program->lock = alcove_machine_lock_acquire (program->options.machine, error);
+      program->lock = alcove_lock_acquire (program->options.machine, "runs it", error);
       if (program->lock == NULL)
         return FALSE;
       path = g_build_filename (program->options.machine, ALCOVE_DEFINITION_FILE, NULL);
@@ -235,7 +235,7 @@ main (int argc, char **argv)
   runner_control_free (program.control);
   runner_machine_free (program.machine);
   g_clear_object (&program.definition);
-  alcove_machine_lock_release (program.lock);
+  alcove_lock_release (program.lock);
   runner_options_clear (&program.options);
   g_main_loop_unref (program.loop);
   return program.status;

@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "app/alcove-dbus.h"
+#include "app/machine1.h"
 #include "app/error.h"
-#include "app/runner/spice.h"
+#include "devices/backends/spice/spice.h"
 #include "app/runner/stats.h"
 #include "app/runner/typing.h"
 
@@ -22,7 +22,7 @@ struct _RunnerControl
   RunnerMachine *machine; /* borrowed */
   char *folder, *socket;
   GDBusServer *server;
-  AlcoveDBusMachine1 *skeleton;
+  AlcoveMachine1 *skeleton;
   GPtrArray *connections; /* of GDBusConnection */
   RunnerTyping *typing;
   RunnerQuitFunc quit;
@@ -59,7 +59,7 @@ fail (GDBusMethodInvocation *invocation, AlcoveErrorCode code, const char *messa
 /* -- The machine's run state -- */
 
 static gboolean
-on_pause (AlcoveDBusMachine1 *object, GDBusMethodInvocation *invocation, gpointer user_data)
+on_pause (AlcoveMachine1 *object, GDBusMethodInvocation *invocation, gpointer user_data)
 {
   RunnerControl *self = user_data;
   g_autoptr (GError) error = NULL;
@@ -69,12 +69,12 @@ on_pause (AlcoveDBusMachine1 *object, GDBusMethodInvocation *invocation, gpointe
       !runner_machine_flush (self->machine, &error))
     return_error (invocation, error);
   else
-    alcove_dbus_machine1_complete_pause (object, invocation);
+    alcove_machine1_complete_pause (object, invocation);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
 static gboolean
-on_resume (AlcoveDBusMachine1 *object, GDBusMethodInvocation *invocation, gpointer user_data)
+on_resume (AlcoveMachine1 *object, GDBusMethodInvocation *invocation, gpointer user_data)
 {
   RunnerControl *self = user_data;
   g_autoptr (GError) error = NULL;
@@ -82,12 +82,12 @@ on_resume (AlcoveDBusMachine1 *object, GDBusMethodInvocation *invocation, gpoint
   if (!vmm_vm_resume (runner_machine_get_vm (self->machine), &error))
     return_error (invocation, error);
   else
-    alcove_dbus_machine1_complete_resume (object, invocation);
+    alcove_machine1_complete_resume (object, invocation);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
 static gboolean
-on_reset (AlcoveDBusMachine1 *object, GDBusMethodInvocation *invocation, gpointer user_data)
+on_reset (AlcoveMachine1 *object, GDBusMethodInvocation *invocation, gpointer user_data)
 {
   RunnerControl *self = user_data;
   g_autoptr (GError) error = NULL;
@@ -95,12 +95,12 @@ on_reset (AlcoveDBusMachine1 *object, GDBusMethodInvocation *invocation, gpointe
   if (!vmm_vm_reset (runner_machine_get_vm (self->machine), &error))
     return_error (invocation, error);
   else
-    alcove_dbus_machine1_complete_reset (object, invocation);
+    alcove_machine1_complete_reset (object, invocation);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
 static gboolean
-on_power_button (AlcoveDBusMachine1 *object, GDBusMethodInvocation *invocation, gpointer user_data)
+on_power_button (AlcoveMachine1 *object, GDBusMethodInvocation *invocation, gpointer user_data)
 {
   RunnerControl *self = user_data;
 
@@ -109,16 +109,16 @@ on_power_button (AlcoveDBusMachine1 *object, GDBusMethodInvocation *invocation, 
                  "The machine is not running, so it would not notice its power button: resume it "
                  "first, or force it off");
   q35_board_press_power_button (runner_machine_get_board (self->machine));
-  alcove_dbus_machine1_complete_power_button (object, invocation);
+  alcove_machine1_complete_power_button (object, invocation);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
 static gboolean
-on_quit (AlcoveDBusMachine1 *object, GDBusMethodInvocation *invocation, gpointer user_data)
+on_quit (AlcoveMachine1 *object, GDBusMethodInvocation *invocation, gpointer user_data)
 {
   RunnerControl *self = user_data;
 
-  alcove_dbus_machine1_complete_quit (object, invocation);
+  alcove_machine1_complete_quit (object, invocation);
   self->quit (self->quit_data);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
@@ -141,14 +141,14 @@ take_fd (GDBusMethodInvocation *invocation, GUnixFDList *fds, GVariant *handle)
 }
 
 static gboolean
-on_attach_spice (AlcoveDBusMachine1 *object,
+on_attach_spice (AlcoveMachine1 *object,
                  GDBusMethodInvocation *invocation,
                  GUnixFDList *fds,
                  GVariant *handle,
                  gpointer user_data)
 {
   RunnerControl *self = user_data;
-  RunnerSpice *spice = runner_machine_get_spice (self->machine);
+  SpiceBackend *spice = runner_machine_get_spice (self->machine);
   g_autoptr (GError) error = NULL;
   struct stat st;
   int fd;
@@ -163,10 +163,10 @@ on_attach_spice (AlcoveDBusMachine1 *object,
       close (fd);
       return fail (invocation, ALCOVE_ERROR_INVALID, "The file descriptor is not a socket");
     }
-  if (!runner_spice_add_client (spice, fd, &error))
+  if (!spice_backend_add_client (spice, fd, &error))
     return_error (invocation, error);
   else
-    alcove_dbus_machine1_complete_attach_spice (object, invocation, NULL);
+    alcove_machine1_complete_attach_spice (object, invocation, NULL);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
@@ -181,7 +181,7 @@ find_scanout (RunnerControl *self, GDBusMethodInvocation *invocation, guint inde
 }
 
 static gboolean
-on_resize_display (AlcoveDBusMachine1 *object,
+on_resize_display (AlcoveMachine1 *object,
                    GDBusMethodInvocation *invocation,
                    guint index,
                    guint width,
@@ -195,7 +195,7 @@ on_resize_display (AlcoveDBusMachine1 *object,
   if (width < 64 || width > DISPLAY_MAX_WIDTH || height < 64 || height > DISPLAY_MAX_HEIGHT)
     return fail (invocation, ALCOVE_ERROR_INVALID, "A display is 64 to 16384 pixels wide and high");
   display_scanout_request_resize (scanout, width, height);
-  alcove_dbus_machine1_complete_resize_display (object, invocation);
+  alcove_machine1_complete_resize_display (object, invocation);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
@@ -229,7 +229,7 @@ copy_surface (DisplaySurface *surface)
 }
 
 static gboolean
-on_screenshot (AlcoveDBusMachine1 *object,
+on_screenshot (AlcoveMachine1 *object,
                GDBusMethodInvocation *invocation,
                GUnixFDList *in_fds,
                guint index,
@@ -256,7 +256,7 @@ on_screenshot (AlcoveDBusMachine1 *object,
   else
     {
       fds = g_unix_fd_list_new_from_array (&fd, 1);
-      alcove_dbus_machine1_complete_screenshot (
+      alcove_machine1_complete_screenshot (
           object, invocation, fds, g_variant_new_handle (0), display_surface_get_width (surface),
           display_surface_get_height (surface), display_surface_get_stride (surface));
     }
@@ -275,7 +275,7 @@ on_keys_played (gpointer user_data)
 }
 
 static gboolean
-on_send_keys (AlcoveDBusMachine1 *object,
+on_send_keys (AlcoveMachine1 *object,
               GDBusMethodInvocation *invocation,
               GVariant *keys,
               guint hold_ms,
@@ -293,7 +293,7 @@ on_send_keys (AlcoveDBusMachine1 *object,
 }
 
 static gboolean
-on_type (AlcoveDBusMachine1 *object,
+on_type (AlcoveMachine1 *object,
          GDBusMethodInvocation *invocation,
          const char *text,
          gpointer user_data)
@@ -307,7 +307,7 @@ on_type (AlcoveDBusMachine1 *object,
 }
 
 static gboolean
-on_move_pointer (AlcoveDBusMachine1 *object,
+on_move_pointer (AlcoveMachine1 *object,
                  GDBusMethodInvocation *invocation,
                  double x,
                  double y,
@@ -325,14 +325,14 @@ on_move_pointer (AlcoveDBusMachine1 *object,
   input_router_absolute (router, lround (x * INPUT_ABS_MAX), lround (y * INPUT_ABS_MAX));
   input_router_buttons (router, buttons & 0x1f);
   input_router_sync (router);
-  alcove_dbus_machine1_complete_move_pointer (object, invocation);
+  alcove_machine1_complete_move_pointer (object, invocation);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
 /* -- Consoles and counters -- */
 
 static gboolean
-on_open_console (AlcoveDBusMachine1 *object,
+on_open_console (AlcoveMachine1 *object,
                  GDBusMethodInvocation *invocation,
                  GUnixFDList *in_fds,
                  const char *name,
@@ -358,12 +358,12 @@ on_open_console (AlcoveDBusMachine1 *object,
       return G_DBUS_METHOD_INVOCATION_HANDLED;
     }
   fds = g_unix_fd_list_new_from_array (&fd, 1);
-  alcove_dbus_machine1_complete_open_console (object, invocation, fds, g_variant_new_handle (0));
+  alcove_machine1_complete_open_console (object, invocation, fds, g_variant_new_handle (0));
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
 static gboolean
-on_list_consoles (AlcoveDBusMachine1 *object, GDBusMethodInvocation *invocation, gpointer user_data)
+on_list_consoles (AlcoveMachine1 *object, GDBusMethodInvocation *invocation, gpointer user_data)
 {
   RunnerControl *self = user_data;
   GPtrArray *names = runner_machine_get_console_names (self->machine);
@@ -371,16 +371,16 @@ on_list_consoles (AlcoveDBusMachine1 *object, GDBusMethodInvocation *invocation,
 
   for (guint i = 0; i < names->len; i++)
     list[i] = g_ptr_array_index (names, i);
-  alcove_dbus_machine1_complete_list_consoles (object, invocation, list);
+  alcove_machine1_complete_list_consoles (object, invocation, list);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
 static gboolean
-on_get_stats (AlcoveDBusMachine1 *object, GDBusMethodInvocation *invocation, gpointer user_data)
+on_get_stats (AlcoveMachine1 *object, GDBusMethodInvocation *invocation, gpointer user_data)
 {
   RunnerControl *self = user_data;
 
-  alcove_dbus_machine1_complete_get_stats (object, invocation,
+  alcove_machine1_complete_get_stats (object, invocation,
                                            runner_stats_collect (self->machine));
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
@@ -467,7 +467,7 @@ runner_control_new (RunnerMachine *machine,
   self->quit_data = user_data;
   self->connections = g_ptr_array_new_with_free_func (g_object_unref);
   self->typing = runner_typing_new (runner_machine_get_router (machine));
-  self->skeleton = alcove_dbus_machine1_skeleton_new ();
+  self->skeleton = alcove_machine1_skeleton_new ();
   g_object_set (self->skeleton, "uuid", config->uuid, "name", config->title, "version",
                 ALCOVE_VERSION, "pid", (guint)getpid (), "state", "starting", "state-reason", "",
                 "state-detail", "", NULL);
@@ -530,5 +530,5 @@ runner_control_set_state (RunnerControl *self,
   g_object_set (self->skeleton, "state", state, "state-reason", reason, "state-detail", detail,
                 NULL);
   g_dbus_interface_skeleton_flush (G_DBUS_INTERFACE_SKELETON (self->skeleton));
-  alcove_dbus_machine1_emit_state_changed (self->skeleton, state, reason, detail);
+  alcove_machine1_emit_state_changed (self->skeleton, state, reason, detail);
 }

@@ -20,7 +20,7 @@ struct _RunnerMachine
   VmmBootImage *boot_image; /* (nullable) direct boot */
   DisplayScanout *scanouts[RUNNER_MAX_DISPLAYS];
   guint n_scanouts;
-  RunnerSpice *spice;
+  SpiceBackend *spice;
   /* Back ends, freed after the machine's devices. */
   GPtrArray *blocks; /* of BlockBackend */
   GPtrArray *nets;   /* of NetBackend */

@@ -1,8 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "app/runner/machine-private.h"
 
+#include <string.h>
+
 #include "app/runner/firmware.h"
-#include "app/runner/spice.h"
+
+/* Text of a checked definition to 16 bytes, RFC 4122 order. */
+static void
+parse_uuid (const char *text, guint8 ret_uuid[16])
+{
+  guint n = 0;
+
+  for (const char *p = text; *p != '\0' && n < 16; p++)
+    if (g_ascii_isxdigit (p[0]) && g_ascii_isxdigit (p[1]))
+      ret_uuid[n++] =
+          (guint8)(g_ascii_xdigit_value (p[0]) << 4 | g_ascii_xdigit_value (*++p));
+}
 
 static VmmCpuLevel
 cpu_level (AlcoveCpuLevel level)
@@ -101,8 +114,7 @@ make_board (RunnerMachine *self, const AlcoveMachineConfig *config, GError **err
     .n_root_ports = 4,
   };
 
-  if (!alcove_uuid_parse (config->uuid, board.uuid))
-    g_assert_not_reached (); /* the definition was checked */
+  parse_uuid (config->uuid, board.uuid);
   if (!runner_firmware_prepare (config, &code, &vars, error))
     return FALSE;
   board.firmware_code = code;
@@ -164,6 +176,74 @@ set_boot_order (RunnerMachine *self)
     }
 }
 
+/* The first line of a password file. */
+static char *
+read_password (const char *path, GError **error)
+{
+  g_autofree char *text = NULL;
+
+  if (!g_file_get_contents (path, &text, NULL, error))
+    {
+      g_prefix_error (error, "[spice]: cannot read the password: ");
+      return NULL;
+    }
+  text[strcspn (text, "\r\n")] = '\0';
+  if (*text == '\0')
+    {
+      g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
+                   "[spice]: the password file “%s” is empty: write a password into it", path);
+      return NULL;
+    }
+  return g_steal_pointer (&text);
+}
+
+static SpiceBackend *
+make_spice (RunnerMachine *self, const AlcoveMachineConfig *config, GError **error)
+{
+  const AlcoveSpiceConfig *listener = alcove_definition_get_spice (self->definition);
+  g_autofree char *password = NULL;
+  g_autofree char *tcp = NULL;
+  SpiceConfig spice = {
+    .name = config->title,
+    .scanouts = self->scanouts,
+    .n_scanouts = self->n_scanouts,
+    .router = self->router,
+  };
+
+  parse_uuid (config->uuid, spice.uuid);
+  if (listener != NULL && listener->password_file != NULL)
+    {
+      password = read_password (listener->password_file, error);
+      if (password == NULL)
+        return NULL;
+      spice.password = password;
+    }
+  if (listener != NULL && listener->listen.kind == ALCOVE_LISTEN_UNIX)
+    spice.listen_unix = listener->listen.path;
+  if (listener != NULL && listener->listen.kind == ALCOVE_LISTEN_TCP)
+    spice.listen_tcp = tcp =
+        g_strdup_printf ("%s:%u", listener->listen.host, listener->listen.port);
+  return spice_backend_new (&spice, error);
+}
+
+static void
+close_block (gpointer backend)
+{
+  block_backend_close (backend);
+}
+
+static void
+free_net (gpointer backend)
+{
+  ((NetBackend *)backend)->ops->free (backend);
+}
+
+static void
+free_char (gpointer backend)
+{
+  ((CharBackend *)backend)->ops->free (backend);
+}
+
 RunnerMachine *
 runner_machine_new (AlcoveDefinition *definition, GError **error)
 {
@@ -172,9 +252,9 @@ runner_machine_new (AlcoveDefinition *definition, GError **error)
 
   self->definition = g_object_ref (definition);
   self->router = input_router_new ();
-  self->blocks = g_ptr_array_new_with_free_func ((GDestroyNotify)block_backend_close);
-  self->nets = g_ptr_array_new_with_free_func ((GDestroyNotify)net_backend_free);
-  self->chars = g_ptr_array_new_with_free_func ((GDestroyNotify)char_backend_free);
+  self->blocks = g_ptr_array_new_with_free_func (close_block);
+  self->nets = g_ptr_array_new_with_free_func (free_net);
+  self->chars = g_ptr_array_new_with_free_func (free_char);
   self->console_names = g_ptr_array_new_with_free_func (g_free);
   self->consoles = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
 
@@ -188,7 +268,7 @@ runner_machine_new (AlcoveDefinition *definition, GError **error)
     goto fail;
   if (self->n_scanouts > 0)
     {
-      self->spice = runner_spice_new (self, definition, self->scanouts, self->n_scanouts, error);
+      self->spice = make_spice (self, config, error);
       if (self->spice == NULL)
         goto fail;
     }
@@ -206,7 +286,8 @@ runner_machine_free (RunnerMachine *self)
     return;
   if (self->vm != NULL)
     vmm_vm_stop (self->vm);
-  runner_spice_free (self->spice);
+  if (self->spice != NULL)
+    spice_backend_free (self->spice);
   q35_board_free (self->board);
   vmm_vm_free (self->vm); /* and all devices */
   vmm_kvm_close (self->kvm);
@@ -254,7 +335,7 @@ runner_machine_get_router (RunnerMachine *self)
   return self->router;
 }
 
-RunnerSpice *
+SpiceBackend *
 runner_machine_get_spice (RunnerMachine *self)
 {
   return self->spice;

@@ -7,13 +7,13 @@
 #pragma once
 #include "app/definition.h"
 #include "devices/backends/char/char.h"
+#include "devices/backends/spice/spice.h"
 #include "devices/board/q35.h"
 #include "devices/display/scanout.h"
 #include "devices/input/router.h"
 #include "vmm/vm.h"
 
 typedef struct _RunnerMachine RunnerMachine;
-typedef struct _RunnerSpice RunnerSpice;
 
 RunnerMachine *runner_machine_new (AlcoveDefinition *definition, GError **error);
 /* Stops the VM first when it runs. Accepts NULL and half-built ones. */
@@ -24,7 +24,7 @@ gboolean runner_machine_flush (RunnerMachine *machine, GError **error);
 VmmVm *runner_machine_get_vm (RunnerMachine *machine);
 Q35Board *runner_machine_get_board (RunnerMachine *machine);
 InputRouter *runner_machine_get_router (RunnerMachine *machine);
-RunnerSpice *runner_machine_get_spice (RunnerMachine *machine); /* (nullable) no display */
+SpiceBackend *runner_machine_get_spice (RunnerMachine *machine); /* (nullable) no display */
 /* (nullable) index 0..n-1 in the definition's order. */
 DisplayScanout *runner_machine_get_scanout (RunnerMachine *machine, guint index);
 /* Serial ports and console ports that OpenConsole reaches, in the definition's order. */
