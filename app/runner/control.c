@@ -380,8 +380,7 @@ on_get_stats (AlcoveMachine1 *object, GDBusMethodInvocation *invocation, gpointe
 {
   RunnerControl *self = user_data;
 
-  alcove_machine1_complete_get_stats (object, invocation,
-                                           runner_stats_collect (self->machine));
+  alcove_machine1_complete_get_stats (object, invocation, runner_stats_collect (self->machine));
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 

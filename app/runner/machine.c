@@ -11,10 +11,15 @@ parse_uuid (const char *text, guint8 ret_uuid[16])
 {
   guint n = 0;
 
-  for (const char *p = text; *p != '\0' && n < 16; p++)
-    if (g_ascii_isxdigit (p[0]) && g_ascii_isxdigit (p[1]))
-      ret_uuid[n++] =
-          (guint8)(g_ascii_xdigit_value (p[0]) << 4 | g_ascii_xdigit_value (*++p));
+  while (*text != '\0' && n < 16)
+    if (*text == '-')
+      text++;
+    else
+      {
+        ret_uuid[n++] =
+            (guint8)(g_ascii_xdigit_value (text[0]) << 4 | g_ascii_xdigit_value (text[1]));
+        text += 2;
+      }
 }
 
 static VmmCpuLevel
