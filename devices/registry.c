@@ -2,9 +2,13 @@
 #include "devices/registry.h"
 
 #include "devices/virtio/block.h"
+#include "devices/virtio/input.h"
+#include "devices/virtio/rng.h"
 
 static const VmmDeviceOps *const registry[] = {
   &virtio_block_device_ops,
+  &virtio_input_device_ops,
+  &virtio_rng_device_ops,
   NULL,
 };
 

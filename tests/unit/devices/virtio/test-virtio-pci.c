@@ -5,7 +5,7 @@
 
 #include "virtio-driver.h"
 
-#define DEVFN     PCI_DEVFN (3, 0)
+#define DEVFN     VIRTIO_DRIVER_DEVFN
 #define FEATURE_A 3
 #define BIT(n)    (G_GUINT64_CONSTANT (1) << (n))
 

@@ -7,7 +7,7 @@
 #define BAR4_BASE 0xe0000000
 #define MSIX_BASE 0xe0010000
 #define PIO_BASE  0xc000
-#define DEVFN     PCI_DEVFN (3, 0)
+#define DEVFN     VIRTIO_DRIVER_DEVFN
 
 static void
 ignore_intx (gpointer opaque, guint slot, guint pin, gboolean level)

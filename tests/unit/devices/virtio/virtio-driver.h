@@ -7,6 +7,7 @@
 
 #define VIRTIO_DRIVER_RAM      0x400000
 #define VIRTIO_DRIVER_MAX      16
+#define VIRTIO_DRIVER_DEVFN    (3 << 3)
 #define VIRTIO_DRIVER_MSI_DATA 0x40 /* of vector 0: config; queue i has vector i + 1 */
 #define VIRTIO_DRIVER_QUEUE    32   /* size that queues are given */
 
