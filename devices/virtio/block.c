@@ -662,7 +662,7 @@ static const VmmProperty block_properties[] = {
 };
 
 const VmmDeviceOps virtio_block_device_ops = {
-  .name = "virtio-blk-pci",
+  .name = "virtio-blk",
   .summary = "Disk (virtio)",
   .spec = "Virtio 1.2, 5.2",
   .instance_size = sizeof (VirtioBlock),

@@ -647,7 +647,7 @@ static const VmmProperty input_properties[] = {
 };
 
 const VmmDeviceOps virtio_input_device_ops = {
-  .name = "virtio-input-pci",
+  .name = "virtio-input",
   .summary = "Keyboard, tablet or mouse (virtio)",
   .spec = "Virtio 1.2, 5.8",
   .instance_size = sizeof (VirtioInput),

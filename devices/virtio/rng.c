@@ -223,7 +223,7 @@ static const VmmProperty rng_properties[] = {
 };
 
 const VmmDeviceOps virtio_rng_device_ops = {
-  .name = "virtio-rng-pci",
+  .name = "virtio-rng",
   .summary = "Random numbers (virtio)",
   .spec = "Virtio 1.2, 5.4",
   .instance_size = sizeof (VirtioRng),
