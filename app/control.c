@@ -5,7 +5,10 @@
 #include <gio/gunixsocketaddress.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 #include "app/paths.h"
 
 #define CLIENTS_MAX 32
@@ -103,6 +106,25 @@ dup_socket_path (const char *folder, GError **error)
   return g_steal_pointer (&path);
 }
 
+gboolean
+alcove_control_is_served (const char *runtime_folder)
+{
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+  g_autofree char *path = dup_socket_path (runtime_folder, NULL);
+  gboolean served;
+  int fd;
+
+  if (path == NULL)
+    return FALSE;
+  strcpy (address.sun_path, path); /* dup_socket_path checked the length */
+  fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0)
+    return FALSE;
+  served = connect (fd, (struct sockaddr *)&address, sizeof address) == 0 || errno == EAGAIN;
+  close (fd);
+  return served;
+}
+
 AlcoveControlServer *
 alcove_control_server_new (const char *runtime_folder, AlcoveMachine1 *machine, GError **error)
 {
@@ -113,6 +135,14 @@ alcove_control_server_new (const char *runtime_folder, AlcoveMachine1 *machine, 
 
   if (path == NULL || !alcove_paths_ensure_private (runtime_folder, error))
     return NULL;
+  if (alcove_control_is_served (runtime_folder))
+    {
+      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_BUSY,
+                   "Another machine with the same uuid runs (it serves %s): give a copied machine "
+                   "a uuid of its own in its machine.conf",
+                   path);
+      return NULL;
+    }
   if (g_unlink (path) < 0 && errno != ENOENT)
     {
       int saved = errno;

@@ -20,10 +20,13 @@ typedef struct _AlcoveControlServer AlcoveControlServer;
  * @machine: what is exported to each client
  *
  * Listens. A socket file left behind is replaced: call it with the machine's lock held.
- * Returns: (transfer full): the server. Errors: the folder or socket cannot be made.
+ * Returns: (transfer full): the server. Errors: the folder or socket cannot be made;
+ * ALCOVE_ERROR_BUSY when another process serves it.
  */
 AlcoveControlServer *
 alcove_control_server_new (const char *runtime_folder, AlcoveMachine1 *machine, GError **error);
+/* Does somebody accept connections on the socket in this folder? Never waits. Thread: any. */
+gboolean alcove_control_is_served (const char *runtime_folder);
 /* Closes the clients' connections after what was sent to them, removes socket and runtime folder
  * (when empty). NULL is fine. */
 void alcove_control_server_free (AlcoveControlServer *server);

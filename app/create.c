@@ -300,21 +300,6 @@ make_disk (Job *job, const char *folder, GCancellable *cancellable, GError **err
   return good;
 }
 
-static void
-remove_folder (const char *folder)
-{
-  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
-  const char *name;
-
-  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
-    {
-      g_autofree char *path = g_build_filename (folder, name, NULL);
-
-      (void)g_unlink (path);
-    }
-  (void)g_rmdir (folder);
-}
-
 /* Gives the finished folder its name: the first of NAME, NAME-2... that nobody has. */
 static char *
 publish (Job *job, const char *from, GError **error)
@@ -381,7 +366,7 @@ create_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *c
   if (!fill_folder (job, folder, cancellable, &error) ||
       (path = publish (job, folder, &error)) == NULL)
     {
-      remove_folder (folder);
+      alcove_paths_remove_tree (folder);
       g_task_return_error (task, error);
       return;
     }

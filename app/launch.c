@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
+#include "app/control.h"
 #include "app/paths.h"
 
 #define READY_FD       3 /* in the child */
@@ -178,7 +179,9 @@ spawn (const AlcoveLaunchSpec *spec, const char *program, int ready_fd, GError *
   guint n = 0;
   GSubprocessFlags flags = G_SUBPROCESS_FLAGS_NONE;
 
-  if (spec->serial_stdio || spec->foreground)
+  if (!spec->stdio && spec->log_path == NULL)
+    flags |= G_SUBPROCESS_FLAGS_STDOUT_SILENCE;
+  if (spec->stdio)
     flags |= G_SUBPROCESS_FLAGS_STDIN_INHERIT;
   launcher = g_subprocess_launcher_new (flags);
   argv[n++] = program;
@@ -190,10 +193,6 @@ spawn (const AlcoveLaunchSpec *spec, const char *program, int ready_fd, GError *
   argv[n++] = G_STRINGIFY (READY_FD);
   if (spec->paused)
     argv[n++] = "--paused";
-  if (spec->ephemeral)
-    argv[n++] = "--ephemeral";
-  if (spec->serial_stdio)
-    argv[n++] = "--serial-stdio";
   argv[n++] = NULL;
   if (spec->log_path != NULL)
     {
@@ -210,7 +209,7 @@ spawn (const AlcoveLaunchSpec *spec, const char *program, int ready_fd, GError *
                        "The log %s cannot be written: %s", spec->log_path, g_strerror (saved));
           return NULL;
         }
-      if (!spec->serial_stdio)
+      if (!spec->stdio)
         g_subprocess_launcher_take_stdout_fd (launcher, fcntl (fd, F_DUPFD_CLOEXEC, 0));
       g_subprocess_launcher_take_stderr_fd (launcher, fd);
     }
@@ -236,6 +235,13 @@ alcove_launch_async (const AlcoveLaunchSpec *spec,
   g_task_set_task_data (task, launch, launch_free);
   launch->program = alcove_paths_dup_vmm ();
   launch->log_path = g_strdup (spec->log_path);
+  if (alcove_control_is_served (spec->runtime_dir))
+    {
+      g_task_return_new_error (task, ALCOVE_ERROR, ALCOVE_ERROR_BUSY,
+                               "Another machine with the same uuid runs: give a copied machine a "
+                               "uuid of its own in its machine.conf");
+      return;
+    }
   if (!alcove_paths_ensure_private (runtime_root, &error) ||
       !g_unix_open_pipe (fds, FD_CLOEXEC, &error))
     {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Starting alcove-vmm. Arguments: --machine FOLDER or --conf FILE, --runtime-dir FOLDER,
- * --ready-fd N, and as asked --paused, --ephemeral, --serial-stdio. On the ready fd it writes one
- * line of JSON: {"ok":true} when the machine runs, {"error":"..."} when it will not; it then closes
- * the fd. Thread: the caller's main context. */
+ * --ready-fd N, and --paused when asked. --conf means a throw-away machine. On the ready fd it writes
+ * one line of JSON: {"ok":true} when the machine runs, {"error":"..."} when it will not; it then
+ * closes the fd. Thread: the caller's main context. */
 #pragma once
 #include <gio/gio.h>
 #include "app/error.h"
@@ -14,9 +14,8 @@ typedef struct
   const char *runtime_dir; /* for the control socket */
   const char *log_path;    /* (nullable) takes stdout and stderr; the one before is kept as .1 */
   gboolean paused;
-  gboolean ephemeral;    /* nothing of the machine is kept */
-  gboolean serial_stdio; /* the serial port is our stdin and stdout */
-  gboolean foreground;   /* in our session, on our terminal: signals of the keyboard reach it */
+  gboolean stdio;      /* our stdin and stdout are its own (a serial port with backend stdio) */
+  gboolean foreground; /* in our session: signals of the keyboard reach it */
 } AlcoveLaunchSpec;
 
 /* Errors: it cannot be started; what it said; it ended before it said anything. Cancelling ends

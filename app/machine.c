@@ -445,6 +445,25 @@ alcove_machine_dup_log_path (AlcoveMachine *self)
 
 /* Connecting. */
 
+/* Worth a try: the lock is held, or the socket of a throw-away machine, which has no lock, is
+ * there. (Not so for others: a copied folder has the uuid of the machine it was copied from.) */
+static gboolean
+may_listen (AlcoveMachine *self)
+{
+  g_autofree char *folder = NULL, *path = NULL, *runtime = NULL;
+
+  if (self->uuid == NULL)
+    return FALSE;
+  if (alcove_lock_is_held (self->folder, NULL))
+    return TRUE;
+  runtime = alcove_paths_dup_runtime ();
+  if (!g_str_has_prefix (self->folder, runtime))
+    return FALSE;
+  folder = alcove_paths_dup_machine_runtime (self->uuid);
+  path = g_build_filename (folder, ALCOVE_CONTROL_SOCKET, NULL);
+  return g_file_test (path, G_FILE_TEST_EXISTS);
+}
+
 static void connect_once (GTask *task);
 
 static gboolean
@@ -510,7 +529,7 @@ alcove_machine_connect_async (AlcoveMachine *self,
       g_task_return_boolean (task, TRUE);
       return;
     }
-  if (self->uuid == NULL || !alcove_lock_is_held (self->folder, NULL))
+  if (!may_listen (self))
     {
       g_task_return_new_error (task, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE,
                                "%s is not running: start it first", alcove_machine_get_name (self));
@@ -575,7 +594,7 @@ alcove_machine_refresh_async (AlcoveMachine *self,
       g_task_return_boolean (task, TRUE);
       return;
     }
-  if (!alcove_lock_is_held (self->folder, NULL))
+  if (!may_listen (self))
     {
       settled (self);
       g_task_return_boolean (task, TRUE);

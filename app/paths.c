@@ -2,6 +2,7 @@
 #include "app/paths.h"
 
 #include <errno.h>
+#include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -73,4 +74,26 @@ alcove_paths_ensure_private (const char *path, GError **error)
       return FALSE;
     }
   return TRUE;
+}
+
+void
+alcove_paths_remove_tree (const char *path)
+{
+  GStatBuf st;
+
+  if (g_lstat (path, &st) < 0)
+    return;
+  if (S_ISDIR (st.st_mode))
+    {
+      g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+      const char *name;
+
+      while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+        {
+          g_autofree char *child = g_build_filename (path, name, NULL);
+
+          alcove_paths_remove_tree (child);
+        }
+    }
+  (void)g_remove (path);
 }

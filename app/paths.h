@@ -25,3 +25,6 @@ char *alcove_paths_dup_ui_module (void);
  * it is there but belongs to somebody else, others may write to it, or it is no folder.
  */
 gboolean alcove_paths_ensure_private (const char *path, GError **error);
+
+/* Removes a folder and all in it, as far as that goes; follows no symbolic links. */
+void alcove_paths_remove_tree (const char *path);

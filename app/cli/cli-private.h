@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the verbs share. */
+#pragma once
+#include <json-glib/json-glib.h>
+#include "app/cli/cli.h"
+#include "app/library.h"
+
+typedef struct _Cli Cli;
+
+typedef struct
+{
+  const char *name;
+  const char *arguments;   /* "NAME [FILE]", for --help */
+  const char *summary;     /* one line */
+  const char *description; /* (nullable) after the options in --help */
+  int (*run) (Cli *cli, int argc, char **argv);
+} CliVerb;
+
+struct _Cli
+{
+  const CliVerb *verb;
+  AlcoveCliWindow window;
+  AlcoveLibrary *library; /* made when first asked for */
+};
+
+/* The verbs. argv[0] is the verb. */
+int cli_check (Cli *cli, int argc, char **argv);
+int cli_list (Cli *cli, int argc, char **argv);
+int cli_show (Cli *cli, int argc, char **argv);
+int cli_create (Cli *cli, int argc, char **argv);
+int cli_delete (Cli *cli, int argc, char **argv);
+int cli_start (Cli *cli, int argc, char **argv);
+int cli_run (Cli *cli, int argc, char **argv);
+int cli_stop (Cli *cli, int argc, char **argv);
+int cli_pause (Cli *cli, int argc, char **argv);
+int cli_resume (Cli *cli, int argc, char **argv);
+int cli_reset (Cli *cli, int argc, char **argv);
+int cli_view (Cli *cli, int argc, char **argv);
+int cli_console (Cli *cli, int argc, char **argv);
+int cli_screenshot (Cli *cli, int argc, char **argv);
+int cli_send_keys (Cli *cli, int argc, char **argv);
+int cli_type (Cli *cli, int argc, char **argv);
+int cli_stats (Cli *cli, int argc, char **argv);
+
+/**
+ * cli_parse:
+ * @entries: (nullable): the verb's options, ended as GOption wants
+ * @min, @max: number of arguments after the verb; max -1: any
+ * @ret_arguments: (transfer full): the arguments, NULL-terminated; g_strfreev
+ *
+ * Returns: TRUE to go on; FALSE when it is over with *ret_status (--help was asked for, or a
+ * mistake was named).
+ */
+gboolean cli_parse (Cli *cli,
+                    const GOptionEntry *entries,
+                    int argc,
+                    char **argv,
+                    int min,
+                    int max,
+                    GStrv *ret_arguments,
+                    int *ret_status);
+
+/* Says what is wrong and returns the exit status for it. error: (transfer full). */
+int cli_fail (Cli *cli, GError *error);
+int cli_usage (Cli *cli, const char *format, ...) G_GNUC_PRINTF (2, 3);
+/* A line for people on stderr. */
+void cli_say (const char *format, ...) G_GNUC_PRINTF (1, 2);
+
+/* Runs the main context until a GAsyncReadyCallback of this kind has its result:
+ *   GAsyncResult *result = NULL;
+ *   something_async (..., cli_on_ready, &result);
+ *   cli_wait (&result);
+ */
+void cli_on_ready (GObject *source, GAsyncResult *result, gpointer user_data);
+void cli_wait (GAsyncResult **result);
+
+AlcoveLibrary *cli_get_library (Cli *cli);
+/* Finds a machine by name, or by the path of its folder, and learns its state. (transfer full).
+ * On error says so: *ret_status. */
+AlcoveMachine *cli_find (Cli *cli, const char *what, int *ret_status);
+
+/* FALSE for an unknown word. */
+gboolean cli_parse_firmware (const char *text, AlcoveFirmware *ret);
+
+/* Prints on stdout, with a newline. node: (transfer full). */
+void cli_print_json (JsonNode *node);
+/* A table: cells row by row, n_columns each; the last column is not padded. */
+void cli_print_table (GPtrArray *cells, guint n_columns);
+/* What list and show say about a machine. (transfer full) */
+JsonObject *cli_machine_to_json (AlcoveMachine *machine);

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "app/cli/cli.h"
+
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+#include "app/cli/cli-private.h"
+#include "app/suggest.h"
+
+static const CliVerb verbs[] = {
+  { "list", "", "the machines and what they do", NULL, cli_list },
+  { "show", "NAME", "one machine: its definition and state", NULL, cli_show },
+  { "create", "NAME", "make a machine",
+    "Prints the new machine's folder name, which the other verbs take as NAME.", cli_create },
+  { "delete", "NAME", "move a stopped machine to the trash",
+    "Prints a token; \"alcove delete --undo TOKEN\" brings the machine back.", cli_delete },
+  { "start", "NAME", "start a machine; it goes on when this command ends", NULL, cli_start },
+  { "run", "", "run a throw-away machine made from options",
+    "Ends when the machine does. The exit status is the guest's: (value << 1) | 1 where it wrote\n"
+    "value to the debug exit port, 0 after it powered off, 1 after a failure.\n"
+    "A comma in a file name after --disk is written twice.",
+    cli_run },
+  { "stop", "NAME", "press the power button and wait until the machine is off",
+    "With --force alone the machine is off at once; with --force and --timeout, when the guest "
+    "did\n"
+    "not shut down in time.",
+    cli_stop },
+  { "pause", "NAME", "halt a machine's CPUs", NULL, cli_pause },
+  { "resume", "NAME", "let a paused machine go on", NULL, cli_resume },
+  { "reset", "NAME", "press the reset button", NULL, cli_reset },
+  { "view", "[NAME]", "open the window of a machine, or the library", NULL, cli_view },
+  { "console", "NAME [PORT]", "the terminal of a serial or console port (Ctrl-] leaves)", NULL,
+    cli_console },
+  { "screenshot", "NAME [FILE]", "save the picture as PNG",
+    "FILE \"-\" is stdout; without FILE a name is made from the machine's and the time, and "
+    "printed.",
+    cli_screenshot },
+  { "send-keys", "NAME KEYS...", "press keys: ctrl-alt-delete, f1, enter",
+    "Each argument is pressed and released before the next one.", cli_send_keys },
+  { "type", "NAME [TEXT]", "type text on a US keyboard; from stdin without TEXT", NULL, cli_type },
+  { "stats", "NAME", "counters of a running machine", NULL, cli_stats },
+};
+
+static void
+print_help (FILE *to)
+{
+  fputs ("Usage: alcove                      open the window\n"
+         "       alcove VERB [NAME] [options]\n\n"
+         "Virtual machines on /dev/kvm.\n\nVerbs:\n",
+         to);
+  for (gsize i = 0; i < G_N_ELEMENTS (verbs); i++)
+    {
+      g_autofree char *left = g_strconcat (verbs[i].name, " ", verbs[i].arguments, NULL);
+
+      fprintf (to, "  %-22s %s\n", left, verbs[i].summary);
+    }
+  fputs ("\nOptions:\n"
+         "  --help                 this text; \"alcove VERB --help\" for a verb's options\n"
+         "  --version              print the version\n\n"
+         "NAME is a machine's folder name, uuid, title, or the path of its folder.\n"
+         "Exit status: 0 done, 1 failed, 2 usage, 3 no such machine, 4 wrong state.\n",
+         to);
+}
+
+static int
+unknown_verb (const char *word)
+{
+  const char *names[G_N_ELEMENTS (verbs)];
+  const char *nearest;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (verbs); i++)
+    names[i] = verbs[i].name;
+  nearest = alcove_suggest (word, names, G_N_ELEMENTS (verbs));
+  if (nearest != NULL)
+    cli_say ("There is no verb \"%s\": did you mean \"%s\"?", word, nearest);
+  else
+    cli_say ("There is no verb \"%s\": \"alcove --help\" lists them", word);
+  return ALCOVE_EXIT_USAGE;
+}
+
+static int
+run_verb (const CliVerb *verb, int argc, char **argv, AlcoveCliWindow window)
+{
+  Cli cli = { .verb = verb, .window = window };
+  int status = verb->run (&cli, argc, argv);
+
+  g_clear_object (&cli.library);
+  if (fflush (stdout) != 0 && status == ALCOVE_EXIT_DONE)
+    status = ALCOVE_EXIT_FAILED; /* the data did not arrive */
+  return status;
+}
+
+int
+alcove_cli_main (int argc, char **argv, AlcoveCliWindow window)
+{
+  setlocale (LC_ALL, "");
+  g_set_prgname ("alcove");
+  if (argc < 2)
+    {
+      if (window != NULL)
+        return window (NULL);
+      print_help (stderr);
+      return ALCOVE_EXIT_USAGE;
+    }
+  if (strcmp (argv[1], "--help") == 0 || strcmp (argv[1], "-h") == 0 ||
+      strcmp (argv[1], "help") == 0)
+    {
+      print_help (stdout);
+      return fflush (stdout) == 0 ? ALCOVE_EXIT_DONE : ALCOVE_EXIT_FAILED;
+    }
+  if (strcmp (argv[1], "--version") == 0)
+    {
+      puts ("alcove " ALCOVE_VERSION);
+      return fflush (stdout) == 0 ? ALCOVE_EXIT_DONE : ALCOVE_EXIT_FAILED;
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (verbs); i++)
+    if (strcmp (argv[1], verbs[i].name) == 0)
+      return run_verb (&verbs[i], argc - 1, argv + 1, window);
+  return unknown_verb (argv[1]);
+}
