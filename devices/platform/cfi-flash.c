@@ -526,7 +526,8 @@ load_file (CfiFlash *flash, GError **error)
       done += (gsize)n;
     }
   close (fd);
-  return TRUE;
+  flash->host.file_mode = st.st_mode & 0777;
+  return flash->config.read_only || open_folder (flash, error);
 }
 
 static void

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "devices/board/root-port.h"
+
+#include <linux/pci_regs.h>
+
+typedef struct
+{
+  PciDevice parent;
+  struct
+  {
+    guint64 slot_number;
+  } config;
+  struct
+  {
+    PciBus *bus;
+    guint cap;         /* PCI Express capability */
+    guint16 slotctl;   /* as before the last write */
+    gboolean asserted; /* hot-plug interrupt condition */
+    void (*ejected) (gpointer user_data);
+    gpointer eject_data;
+  } host;
+} RootPort;
+
+#define SLOT_EVENTS                                                                                \
+  (PCI_EXP_SLTSTA_ABP | PCI_EXP_SLTSTA_PFD | PCI_EXP_SLTSTA_MRLSC | PCI_EXP_SLTSTA_PDC |           \
+   PCI_EXP_SLTSTA_CC)
+
+/* 6.7.3.4: an event is signalled when its enable bit and the hot-plug interrupt enable are set.
+ * INTx follows the condition; MSI-X is sent when it becomes true. */
+static void
+update_interrupt (RootPort *port)
+{
+  PciDevice *device = &port->parent;
+  guint control = pci_device_get_config (device, port->host.cap + PCI_EXP_SLTCTL, 2);
+  guint status = pci_device_get_config (device, port->host.cap + PCI_EXP_SLTSTA, 2);
+  gboolean wanted =
+      (status & control & SLOT_EVENTS) != 0 ||
+      ((status & PCI_EXP_SLTSTA_DLLSC) != 0 && (control & PCI_EXP_SLTCTL_DLLSCE) != 0);
+
+  wanted = wanted && (control & PCI_EXP_SLTCTL_HPIE) != 0;
+  if (wanted && !port->host.asserted)
+    (void)pci_device_raise (device, 0); /* FALSE: INTx does it */
+  port->host.asserted = wanted;
+  pci_device_set_intx (device, wanted);
+}
+
+static void
+set_bits (RootPort *port, guint offset, guint clear, guint set)
+{
+  guint value = pci_device_get_config (&port->parent, port->host.cap + offset, 2);
+
+  pci_device_set_config (&port->parent, port->host.cap + offset, 2, (value & ~clear) | set);
+}
+
+/* Presence and link of the slot as they are; events for what changed. */
+static void
+set_presence (RootPort *port, gboolean present, gboolean event)
+{
+  guint status = pci_device_get_config (&port->parent, port->host.cap + PCI_EXP_SLTSTA, 2);
+  gboolean was = (status & PCI_EXP_SLTSTA_PDS) != 0;
+
+  set_bits (port, PCI_EXP_SLTSTA, PCI_EXP_SLTSTA_PDS, present ? PCI_EXP_SLTSTA_PDS : 0);
+  set_bits (port, PCI_EXP_LNKSTA, PCI_EXP_LNKSTA_DLLLA, present ? PCI_EXP_LNKSTA_DLLLA : 0);
+  if (event && was != present)
+    set_bits (port, PCI_EXP_SLTSTA, 0, PCI_EXP_SLTSTA_PDC | PCI_EXP_SLTSTA_DLLSC);
+}
+
+static gboolean
+occupied (RootPort *port)
+{
+  for (guint function = 0; function < 8; function++)
+    if (pci_bus_find (port->host.bus, function) != NULL)
+      return TRUE;
+  return FALSE;
+}
+
+static void
+on_presence (gpointer opaque, guint slot, gboolean present)
+{
+  RootPort *port = opaque;
+
+  if (port->parent.core == NULL)
+    return;
+  set_presence (port, occupied (port), TRUE);
+  update_interrupt (port);
+}
+
+static const PciBusOps bus_ops = {
+  .presence = on_presence,
+};
+
+/* PCI lock held. */
+static void
+config_written (PciDevice *device, guint offset, guint size)
+{
+  RootPort *port = (RootPort *)device;
+  guint control;
+
+  if (offset + size <= port->host.cap || offset >= port->host.cap + 0x3c)
+    return;
+  control = pci_device_get_config (device, port->host.cap + PCI_EXP_SLTCTL, 2);
+  /* Power Controller Control: 1 is off. The guest is done with the device. */
+  if ((control & ~(guint)port->host.slotctl & PCI_EXP_SLTCTL_PCC) != 0 &&
+      port->host.ejected != NULL)
+    {
+      void (*ejected) (gpointer user_data) = port->host.ejected;
+
+      port->host.ejected = NULL;
+      ejected (port->host.eject_data);
+    }
+  port->host.slotctl = (guint16)control;
+  update_interrupt (port);
+}
+
+gboolean
+pcie_root_port_request_eject (PciDevice *device,
+                              void (*done) (gpointer user_data),
+                              gpointer user_data)
+{
+  RootPort *port = (RootPort *)device;
+  guint control = pci_device_get_config (device, port->host.cap + PCI_EXP_SLTCTL, 2);
+
+  if (!occupied (port) || (control & PCI_EXP_SLTCTL_PCC) != 0)
+    return FALSE;
+  port->host.ejected = done;
+  port->host.eject_data = user_data;
+  set_bits (port, PCI_EXP_SLTSTA, 0, PCI_EXP_SLTSTA_ABP);
+  update_interrupt (port);
+  return TRUE;
+}
+
+PciBus *
+pcie_root_port_get_bus (PciDevice *device)
+{
+  return ((RootPort *)device)->host.bus;
+}
+
+static void
+root_port_reset (VmmDevice *device, VmmResetKind kind)
+{
+  RootPort *port = (RootPort *)device;
+
+  port->host.asserted = FALSE;
+  port->host.ejected = NULL;
+  pci_device_reset (&port->parent);
+  port->host.slotctl =
+      (guint16)pci_device_get_config (&port->parent, port->host.cap + PCI_EXP_SLTCTL, 2);
+  set_presence (port, occupied (port), FALSE);
+  update_interrupt (port);
+}
+
+static gboolean
+root_port_realize (VmmDevice *device, VmmMachine *machine, GError **error)
+{
+  RootPort *port = (RootPort *)device;
+  PciDevice *pci = &port->parent;
+  static const PciDeviceInfo info = {
+    .vendor = 0x1b36,
+    .device = 0x000c,
+    .class_base = 0x06,
+    .class_sub = 0x04,
+    .header_type = 1,
+    .express = TRUE,
+    .n_msix = 1,
+    .msix_bar = 0,
+    .intx_pin = 1,
+  };
+  guint cap, ssvid;
+
+  if (!pci_device_init (pci, machine, &info, error))
+    return FALSE;
+  ssvid = pci_device_add_capability (pci, PCI_CAP_ID_SSVID, 8);
+  pci_device_set_config (pci, ssvid + 4, 4, 0x11001af4);
+
+  cap = port->host.cap = pci_device_get_express_capability (pci);
+  pci_device_set_config (pci, cap + PCI_EXP_FLAGS, 2,
+                         pci_device_get_config (pci, cap + PCI_EXP_FLAGS, 2) | PCI_EXP_FLAGS_SLOT);
+  pci_device_set_config (pci, cap + PCI_EXP_LNKCAP, 4,
+                         pci_device_get_config (pci, cap + PCI_EXP_LNKCAP, 4) |
+                             PCI_EXP_LNKCAP_DLLLARC);
+  /* Commands take effect at once: no command-completed events (NCCS). */
+  pci_device_set_config (pci, cap + PCI_EXP_SLTCAP, 4,
+                         PCI_EXP_SLTCAP_ABP | PCI_EXP_SLTCAP_PCP | PCI_EXP_SLTCAP_AIP |
+                             PCI_EXP_SLTCAP_PIP | PCI_EXP_SLTCAP_HPS | PCI_EXP_SLTCAP_HPC |
+                             PCI_EXP_SLTCAP_NCCS | (guint32)port->config.slot_number << 19);
+  /* Indicators off (3), power on (0). */
+  pci_device_set_config (pci, cap + PCI_EXP_SLTCTL, 2, 0x03c0);
+  pci_device_set_wmask (pci, cap + PCI_EXP_SLTCTL, 2,
+                        PCI_EXP_SLTCTL_ABPE | PCI_EXP_SLTCTL_PFDE | PCI_EXP_SLTCTL_MRLSCE |
+                            PCI_EXP_SLTCTL_PDCE | PCI_EXP_SLTCTL_CCIE | PCI_EXP_SLTCTL_HPIE |
+                            PCI_EXP_SLTCTL_AIC | PCI_EXP_SLTCTL_PIC | PCI_EXP_SLTCTL_PCC |
+                            PCI_EXP_SLTCTL_DLLSCE);
+  pci_device_set_w1cmask (pci, cap + PCI_EXP_SLTSTA, 2, SLOT_EVENTS | PCI_EXP_SLTSTA_DLLSC);
+  pci_device_set_wmask (pci, cap + PCI_EXP_RTCTL, 2,
+                        PCI_EXP_RTCTL_SECEE | PCI_EXP_RTCTL_SENFEE | PCI_EXP_RTCTL_SEFEE |
+                            PCI_EXP_RTCTL_PMEIE);
+  pci_device_set_config_hooks (pci, NULL, config_written);
+
+  port->host.bus = pci_bus_new (machine, device->id, &bus_ops, port);
+  pci_device_set_secondary_bus (pci, port->host.bus);
+  return TRUE;
+}
+
+static void
+root_port_unrealize (VmmDevice *device)
+{
+  RootPort *port = (RootPort *)device;
+
+  pci_device_set_secondary_bus (&port->parent, NULL);
+  g_clear_pointer (&port->host.bus, pci_bus_free);
+  pci_device_finish (&port->parent);
+}
+
+static void
+root_port_quiesce (VmmDevice *device)
+{
+}
+
+static void
+root_port_resume (VmmDevice *device)
+{
+}
+
+static gboolean
+root_port_save (VmmDevice *device, VmmStateWriter *writer, GError **error)
+{
+  pci_device_save ((PciDevice *)device, writer);
+  return TRUE;
+}
+
+static gboolean
+root_port_load (VmmDevice *device, VmmStateReader *reader, guint32 version, GError **error)
+{
+  RootPort *port = (RootPort *)device;
+
+  if (!pci_device_load (&port->parent, reader, error))
+    return FALSE;
+  port->host.slotctl =
+      (guint16)pci_device_get_config (&port->parent, port->host.cap + PCI_EXP_SLTCTL, 2);
+  set_presence (port, occupied (port), FALSE);
+  port->host.asserted = TRUE; /* what was signalled before the save is not signalled again */
+  update_interrupt (port);
+  return TRUE;
+}
+
+static const VmmProperty properties[] = {
+  PCI_DEVICE_PROPERTIES,
+  { "slot-number", VMM_PROPERTY_UINT, G_STRUCT_OFFSET (RootPort, config.slot_number), 0, 0x1fff,
+    0 },
+  { NULL },
+};
+
+const VmmDeviceOps pcie_root_port_ops = {
+  .name = "pcie-root-port",
+  .summary = "PCI Express slot",
+  .spec = "PCI Express Base 5.0",
+  .instance_size = sizeof (RootPort),
+  .state_version = 1,
+  .properties = properties,
+  .realize = root_port_realize,
+  .unrealize = root_port_unrealize,
+  .reset = root_port_reset,
+  .quiesce = root_port_quiesce,
+  .resume = root_port_resume,
+  .save = root_port_save,
+  .load = root_port_load,
+};

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A PCI Express root port with a hot-plug slot (native hot-plug: presence, link state, attention
+ * button, power control). It owns the bus behind it. Properties: PCI, "slot-number" (shown to
+ * people by the guest, unique). Spec: PCI Express Base 5.0, 6.7 and 7.5.3.
+ * Threads: config accesses on vCPU threads; plug and eject on the control thread. */
+#pragma once
+#include "devices/pci/pci.h"
+
+extern const VmmDeviceOps pcie_root_port_ops;
+
+PciBus *pcie_root_port_get_bus (PciDevice *port);
+/* Presses the attention button: the guest takes its driver off and switches the slot's power off.
+ * done (nullable): once, when it did, on a vCPU thread with the PCI lock held: forward it to the
+ * control thread, which then unrealizes the device. FALSE: the slot is empty or its power is off
+ * already, so the device can be taken out at once. */
+gboolean pcie_root_port_request_eject (PciDevice *port,
+                                       void (*done) (gpointer user_data),
+                                       gpointer user_data);
