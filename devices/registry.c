@@ -1,11 +1,34 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "devices/registry.h"
 
+#include "devices/board/root-port.h"
+#include "devices/platform/cfi-flash.h"
+#include "devices/platform/debug-console.h"
+#include "devices/platform/fw-cfg.h"
+#include "devices/platform/hpet.h"
+#include "devices/platform/legacy-ports.h"
+#include "devices/platform/pm.h"
+#include "devices/platform/rtc.h"
+#include "devices/platform/serial.h"
+#include "devices/platform/signal-port.h"
+#include "devices/platform/vmgenid.h"
 #include "devices/virtio/block.h"
 #include "devices/virtio/input.h"
 #include "devices/virtio/rng.h"
 
 static const VmmDeviceOps *const registry[] = {
+  &cfi_flash_ops,
+  &debug_console_ops,
+  &debug_exit_ops,
+  &fw_cfg_ops,
+  &hpet_ops,
+  &legacy_ports_ops,
+  &pcie_root_port_ops,
+  &pm_ops,
+  &pvpanic_ops,
+  &rtc_ops,
+  &serial_ops,
+  &vmgenid_ops,
   &virtio_block_device_ops,
   &virtio_input_device_ops,
   &virtio_rng_device_ops,
