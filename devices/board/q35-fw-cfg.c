@@ -246,6 +246,36 @@ add_acpi (Q35Board *board, GError **error)
                                error);
 }
 
+void
+q35_board_fill_smbios_config (Q35Board *board, VmmSmbiosConfig *config)
+{
+  *config = (VmmSmbiosConfig){
+    .manufacturer = "Alcove",
+    .product = "Virtual Machine (q35)",
+    .version = ALCOVE_VERSION,
+    .sockets = 1,
+    .cores = board->config.n_vcpus,
+    .threads = 1,
+    .low_ram = q35_memory_get_low (board->memory),
+    .high_ram = q35_memory_get_high (board->memory),
+    .uefi = board->config.firmware == Q35_FIRMWARE_UEFI,
+  };
+  memcpy (config->uuid, board->config.uuid, sizeof config->uuid);
+}
+
+static gboolean
+add_smbios (Q35Board *board, GError **error)
+{
+  g_autoptr (GBytes) anchor = NULL;
+  g_autoptr (GBytes) tables = NULL;
+  VmmSmbiosConfig config;
+
+  q35_board_fill_smbios_config (board, &config);
+  return vmm_smbios_build (&config, &anchor, &tables, error) &&
+         fw_cfg_add_file (board->fw_cfg, VMM_SMBIOS_FILE_ANCHOR, anchor, error) &&
+         fw_cfg_add_file (board->fw_cfg, VMM_SMBIOS_FILE_TABLES, tables, error);
+}
+
 gboolean
 q35_board_fill_fw_cfg (Q35Board *board, GError **error)
 {
@@ -283,7 +313,7 @@ q35_board_fill_fw_cfg (Q35Board *board, GError **error)
          (!board->config.boot_menu ||
           add_bytes (board, "etc/boot-menu-wait", &wait, sizeof wait, error)) &&
          fw_cfg_add_late_file (fw_cfg, "bootorder", empty, on_select_boot_order, board, error) &&
-         add_acpi (board, error);
+         add_smbios (board, error) && add_acpi (board, error);
 }
 
 static void

@@ -8,6 +8,7 @@
 #include "devices/platform/rtc.h"
 #include "devices/platform/vmgenid.h"
 #include "vmm/boot/acpi-tables.h"
+#include "vmm/boot/smbios.h"
 
 #define Q35_PAM_SEGMENTS 13 /* 12 of 16 KiB from 0xc0000, then 64 KiB at 0xf0000 */
 #define Q35_HOLE_BASE    0xa0000
@@ -80,6 +81,7 @@ struct _Q35Board
 /* q35-fw-cfg.c: everything the firmware asks for. */
 gboolean q35_board_fill_fw_cfg (Q35Board *board, GError **error);
 void q35_board_fill_cmos (Q35Board *board);
+void q35_board_fill_smbios_config (Q35Board *board, VmmSmbiosConfig *config);
 void q35_board_fill_acpi_config (Q35Board *board, VmmAcpiConfig *config);
 /* OpenFirmware path of a PCI device, (transfer full) (nullable). */
 char *q35_board_boot_path (Q35Board *board, VmmDevice *device);

@@ -7,9 +7,11 @@
 #include "devices/board/root-port.h"
 #include "devices/platform/debug-console.h"
 #include "devices/platform/hpet.h"
+#include "devices/platform/i8042.h"
 #include "devices/platform/legacy-ports.h"
 #include "devices/platform/serial.h"
 #include "devices/platform/signal-port.h"
+#include "vmm/boot/e820.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -362,6 +364,9 @@ add_platform (Q35Board *board, GError **error)
   if (config->hpet && make (machine, &hpet_ops, "board.hpet",
                             SETTINGS (UINT ("base", Q35_HPET_BASE)), error) == NULL)
     return FALSE;
+  if (config->i8042 && make (machine, &i8042_ops, "board.i8042",
+                             SETTINGS (POINTER ("router", config->input_router)), error) == NULL)
+    return FALSE;
   if (config->debug_console &&
       make (machine, &debug_console_ops, "board.debug-console",
             SETTINGS (POINTER ("chardev", config->debug_console_char)), error) == NULL)
@@ -506,6 +511,21 @@ q35_board_get_layout (Q35Board *board, VmmE820Layout *ret_layout)
   };
 }
 
+/* Behind the ACPI tables in the area that the memory map keeps free for both. */
+static gboolean
+place_smbios (Q35Board *board, GError **error)
+{
+  guint64 low = q35_memory_get_low (board->memory), area, length;
+  VmmSmbiosConfig config;
+
+  if (!vmm_e820_get_acpi_area (low, &area, &length) || length <= VMM_ACPI_DIRECT_SIZE)
+    return TRUE; /* a toy machine: no tables */
+  q35_board_fill_smbios_config (board, &config);
+  return vmm_smbios_place (&config, vmm_machine_get_memory (board->machine),
+                           vmm_gpa (area + VMM_ACPI_DIRECT_SIZE), length - VMM_ACPI_DIRECT_SIZE,
+                           vmm_gpa (VMM_SMBIOS_LEGACY_ENTRY), error);
+}
+
 gboolean
 q35_board_place_acpi (Q35Board *board, VmmGpa *ret_rsdp, GError **error)
 {
@@ -518,7 +538,7 @@ q35_board_place_acpi (Q35Board *board, VmmGpa *ret_rsdp, GError **error)
                        q35_memory_get_low (board->memory), ret_rsdp, &vmgenid, error))
     return FALSE;
   vmgenid_set_address (board->vmgenid, vmgenid.value);
-  return TRUE;
+  return place_smbios (board, error);
 }
 
 void

@@ -42,6 +42,7 @@ set_up_with (Fixture *f, Q35FirmwareKind firmware, guint64 ram, guint n_ports)
     .phys_bits = 40,
     .firmware = firmware,
     .hpet = TRUE,
+    .i8042 = TRUE,
     .debug_exit = TRUE,
     .debug_console = TRUE,
     .n_root_ports = n_ports,
