@@ -2,6 +2,7 @@
 #include "devices/registry.h"
 
 #include "devices/board/root-port.h"
+#include "devices/display/vga-pci.h"
 #include "devices/platform/cfi-flash.h"
 #include "devices/platform/debug-console.h"
 #include "devices/platform/fw-cfg.h"
@@ -30,6 +31,7 @@ static const VmmDeviceOps *const registry[] = {
   &serial_ops,
   &vmgenid_ops,
   &virtio_block_device_ops,
+  &vga_device_ops,
   &virtio_input_device_ops,
   &virtio_rng_device_ops,
   NULL,

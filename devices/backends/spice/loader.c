@@ -12,9 +12,9 @@ typedef struct
 static const SpiceModule *
 load_module (GError **error)
 {
-  const char *dir = g_getenv ("ALCOVE_MODULE_DIR");
+  const char *dir = g_getenv ("ALCOVE_SPICE_MODULE_DIR");
   g_autofree char *path =
-      g_build_filename (dir != NULL ? dir : ALCOVE_MODULE_DIR, "libalcove-spice.so", NULL);
+      g_build_filename (dir != NULL ? dir : ALCOVE_SPICE_MODULE_DIR, "libalcove-spice.so", NULL);
   GModule *module = g_module_open (path, G_MODULE_BIND_LOCAL);
   gpointer symbol = NULL;
 

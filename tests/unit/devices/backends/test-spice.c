@@ -976,7 +976,7 @@ main (int argc, char **argv)
   g_autofree char *module_dir = g_path_get_dirname (SPICE_MODULE_PATH);
 
   g_test_init (&argc, &argv, NULL);
-  g_setenv ("ALCOVE_MODULE_DIR", module_dir, TRUE);
+  g_setenv ("ALCOVE_SPICE_MODULE_DIR", module_dir, TRUE);
   /* Clients that go without a word make the libraries warn; ours have GErrors. */
   g_log_set_always_fatal (G_LOG_LEVEL_ERROR | G_LOG_FLAG_FATAL);
   g_test_add_func ("/spice/scancodes", test_scancodes);
