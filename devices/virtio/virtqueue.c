@@ -490,26 +490,45 @@ broken:
 }
 
 void
-virtqueue_push (Virtqueue *queue, VirtqueueChain *chain, guint32 written)
+virtqueue_push_batch (Virtqueue *queue,
+                      VirtqueueChain *const *chains,
+                      const guint32 *written,
+                      guint n)
 {
-  if (chain->generation == queue->generation && queue->enabled)
-    {
-      WireUsed used = { GUINT32_TO_LE (chain->head), GUINT32_TO_LE (written) };
-      guint64 entry =
-          queue->device + RING_DATA + 8 * (guint64)(queue->used_next & (queue->size - 1));
+  guint16 used_next = queue->used_next;
 
-      in_flight_set (queue, chain->head, FALSE);
-      /* 2.7.8.2: the element is visible before the index. */
-      if (!queue->broken)
+  for (guint i = 0; i < n; i++)
+    {
+      VirtqueueChain *chain = chains[i];
+
+      if (chain->generation == queue->generation && queue->enabled)
         {
-          queue->used_next++;
-          if (!vmm_guest_memory_write (queue->memory, vmm_gpa (entry), &used, sizeof used) ||
-              !vmm_guest_memory_store_le16 (queue->memory, vmm_gpa (queue->device + RING_INDEX),
-                                            queue->used_next))
+          WireUsed used = { GUINT32_TO_LE (chain->head), GUINT32_TO_LE (written[i]) };
+          guint64 entry = queue->device + RING_DATA + 8 * (guint64)(used_next & (queue->size - 1));
+
+          in_flight_set (queue, chain->head, FALSE);
+          if (!queue->broken &&
+              vmm_guest_memory_write (queue->memory, vmm_gpa (entry), &used, sizeof used))
+            used_next++;
+          else
             virtqueue_set_broken (queue);
         }
+      chain_release (queue, chain);
     }
-  chain_release (queue, chain);
+  /* 2.7.8.2: the elements are visible before the index. */
+  if (used_next != queue->used_next && !queue->broken)
+    {
+      queue->used_next = used_next;
+      if (!vmm_guest_memory_store_le16 (queue->memory, vmm_gpa (queue->device + RING_INDEX),
+                                        used_next))
+        virtqueue_set_broken (queue);
+    }
+}
+
+void
+virtqueue_push (Virtqueue *queue, VirtqueueChain *chain, guint32 written)
+{
+  virtqueue_push_batch (queue, &chain, &written, 1);
 }
 
 void

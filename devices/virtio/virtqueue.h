@@ -53,6 +53,11 @@ VirtqueueStatus virtqueue_pop (Virtqueue *queue,
 /* Returns the chain to the driver, having written `written` bytes from the start of its writable
  * part. Frees the chain. */
 void virtqueue_push (Virtqueue *queue, VirtqueueChain *chain, guint32 written);
+/* Several at once: the driver sees all of them or none (merged receive buffers). */
+void virtqueue_push_batch (Virtqueue *queue,
+                           VirtqueueChain *const *chains,
+                           const guint32 *written,
+                           guint n);
 /* Un-pops the chain last popped (no room now): it will be popped again. */
 void virtqueue_unpop (Virtqueue *queue, VirtqueueChain *chain);
 /* Frees a chain without returning it (reset). */

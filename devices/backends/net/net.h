@@ -16,6 +16,8 @@ typedef struct
   /* One frame from the network, header first. FALSE: the device has no room; the back end keeps or
    * drops it and waits for net_backend_rx_ready. */
   gboolean (*receive) (gpointer device, const struct iovec *iov, guint n_iov);
+  /* A batch of receives is over: the device interrupts its driver now. */
+  void (*flush) (gpointer device);
   void (*link_changed) (gpointer device, gboolean up);
 } NetReceiver;
 
@@ -38,6 +40,8 @@ typedef struct
   void (*detach) (NetBackend *backend);
   /* Sends one frame, header first. TRUE taken or dropped; FALSE: full, the tx_ready callback comes. */
   gboolean (*send) (NetBackend *backend, const struct iovec *iov, guint n_iov);
+  /* (nullable) A batch of sends is over. */
+  void (*flush) (NetBackend *backend);
   void (*rx_ready) (NetBackend *backend);
   void (*set_tx_ready) (NetBackend *backend, void (*callback) (gpointer), gpointer user_data);
   guint (*get_offloads) (NetBackend *backend);
@@ -46,6 +50,8 @@ typedef struct
   /* The tap fd for vhost-net, or -1. */
   int (*get_tap_fd) (NetBackend *backend);
   int (*get_vhost_fd) (NetBackend *backend); /* opened /dev/vhost-net or -1 */
+  /* (nullable) The largest packet without its Ethernet header, told to the guest; 0: 1500. */
+  guint (*get_mtu) (NetBackend *backend);
   void (*free) (NetBackend *backend);
 } NetBackendOps;
 
@@ -59,7 +65,7 @@ typedef struct
   gboolean udp;
   char host_address[46]; /* numeric, "127.0.0.1" */
   guint16 host_port;
-  guint16 guest_port;
+  guint16 guest_port; /* of the address that DHCP gives first */
 } NetForward;
 
 typedef struct
