@@ -171,6 +171,12 @@ make_input (RunnerMachine *self, const AlcoveInputConfig *config, GError **error
                  error);
 }
 
+static gboolean
+runner_consoles_make (RunnerMachine *self, GError **error)
+{
+  return TRUE;
+}
+
 gboolean
 runner_devices_make (RunnerMachine *self, GError **error)
 {
