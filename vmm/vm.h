@@ -60,6 +60,14 @@ void vmm_vm_free (VmmVm *vm);
 VmmMachine *vmm_vm_get_machine (VmmVm *vm);
 const VmmVmConfig *vmm_vm_get_config (VmmVm *vm);
 guint vmm_vm_get_phys_bits (VmmVm *vm);
+/* APIC id of a vCPU (0..n_vcpus-1): what the ACPI tables must say. Equal to index unless cores or
+ * threads are not powers of two. */
+guint vmm_vm_get_apic_id (VmmVm *vm, guint index);
+
+/* Guest addresses that KVM itself uses on Intel processors (a TSS and an identity page table): the
+ * board keeps RAM, ROM and BARs away from them and marks them reserved. */
+#define VMM_KVM_RESERVED_BASE G_GUINT64_CONSTANT (0xfeffc000)
+#define VMM_KVM_RESERVED_SIZE G_GUINT64_CONSTANT (0x4000)
 
 /* Where vCPU 0 starts. RESET: the architectural reset vector (firmware); others wait for INIT-SIPI. */
 typedef enum
@@ -120,6 +128,10 @@ typedef struct
   const char *detail; /* (nullable) a sentence for people */
 } VmmStateChange;
 typedef void (*VmmStateFunc) (VmmVm *vm, const VmmStateChange *change, gpointer user_data);
+/* Called on any thread, in the order of the changes, with the vm's control lock held: it must only
+ * forward the news, never call vmm_vm_start, pause, resume, reset, stop or free.
+ * A guest panic (pvpanic) of a machine that may reboot is told with state RUNNING and reason
+ * GUEST_PANIC, and the machine goes on (the guest may write a dump); with no_reboot it is FAILED. */
 void vmm_vm_set_state_func (VmmVm *vm, VmmStateFunc func, gpointer user_data);
 
 /* What a guest reset does: FALSE (default) resets the machine, TRUE stops it. Triple fault is a
