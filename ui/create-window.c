@@ -4,6 +4,7 @@
 #include <glib/gi18n.h>
 #include <string.h>
 
+#include "ui/accessible.h"
 #include "ui/compat.h"
 
 #define GIB (1024.0 * 1024.0 * 1024.0)
@@ -355,6 +356,8 @@ alcove_create_window_init (AlcoveCreateWindow *self)
   AlcoveCreateSpec spec;
 
   gtk_widget_init_template (GTK_WIDGET (self));
+  alcove_accessible_watch_stack (self->stack);
+  alcove_accessible_watch_revealer (self->problem_revealer);
   alcove_create_spec_init (&spec);
   gtk_spin_button_set_range (self->cpus_spin, 1, 255);
   gtk_spin_button_set_value (self->memory_spin, (double)spec.memory_mib);

@@ -4,6 +4,7 @@
 #include <glib/gi18n.h>
 #include <string.h>
 
+#include "ui/accessible.h"
 #include "ui/compat.h"
 #include "ui/machine-row.h"
 
@@ -182,6 +183,7 @@ static void
 alcove_library_window_init (AlcoveLibraryWindow *self)
 {
   gtk_widget_init_template (GTK_WIDGET (self));
+  alcove_accessible_watch_stack (self->stack);
   gtk_search_bar_connect_entry (self->search_bar, GTK_EDITABLE (self->search_entry));
   gtk_search_bar_set_key_capture_widget (self->search_bar, GTK_WIDGET (self));
 }

@@ -160,8 +160,8 @@ on_screenshot_saved (GObject *source, GAsyncResult *result, gpointer data)
       report (self, error->message);
       return;
     }
-  shown = g_filename_display_name (path);
-  message = g_strdup_printf (_ ("Screenshot saved as %s"), shown);
+  shown = g_filename_display_basename (path);
+  message = g_strdup_printf (_ ("Screenshot saved as “%s” in the folder Screenshots"), shown);
   g_signal_emit (self, signals[DONE], 0, message);
 }
 

@@ -4,6 +4,7 @@
 #include <glib/gi18n.h>
 #include <unistd.h>
 
+#include "ui/accessible.h"
 #include "ui/compat.h"
 #include "ui/display/display.h"
 #include "ui/machine-actions.h"
@@ -214,6 +215,10 @@ show_failed (AlcoveMachineWindow *self, const char *title, const char *detail, b
   gtk_widget_set_visible (GTK_WIDGET (self->failed_detail), detail && *detail);
   gtk_widget_set_visible (GTK_WIDGET (self->failed_start), can_start);
   gtk_stack_set_visible_child_name (self->stack, "failed");
+  /* Or the text would take the focus and show itself selected. */
+  if (can_start)
+    gtk_widget_grab_focus (GTK_WIDGET (self->failed_start));
+  gtk_label_select_region (self->failed_detail, 0, 0);
 }
 
 static void
@@ -300,6 +305,7 @@ update (AlcoveMachineWindow *self)
   page = gtk_stack_get_visible_child_name (self->stack);
   gtk_spinner_set_spinning (self->spinner, g_str_equal (page, "starting"));
   gtk_widget_set_sensitive (GTK_WIDGET (self->grab_button), g_str_equal (page, "screen"));
+  gtk_widget_set_sensitive (GTK_WIDGET (self->keys_button), state == ALCOVE_MACHINE_RUNNING);
 }
 
 static void
@@ -581,6 +587,9 @@ alcove_machine_window_init (AlcoveMachineWindow *self)
 
   self->cancellable = g_cancellable_new ();
   gtk_widget_init_template (GTK_WIDGET (self));
+  alcove_accessible_watch_stack (self->stack);
+  alcove_accessible_watch_revealer (self->paused_revealer);
+  alcove_accessible_watch_revealer (self->fullscreen_revealer);
   gtk_menu_button_set_menu_model (self->keys_button, keys);
 }
 

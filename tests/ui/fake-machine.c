@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A VM process without a VM, for tests of the window: the command line, lock, ready line and control
+ * protocol of alcove-vmm in front of a SpiceFixture. Called alcove-vmm in a folder of its own, which
+ * ALCOVE_LIBEXECDIR names.
+ *
+ * The folder in ALCOVE_FAKE_DIR steers it: every event is appended to "log" there; if "fail-start"
+ * exists its contents are what the start fails with; "drawables" makes the picture come as
+ * drawables; "no-tablet" leaves only a mouse. SIGUSR1 is a guest that dies of a fault.
+ */
+#include <gio/gio.h>
+#include <gio/gunixfdlist.h>
+#include <glib-unix.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "app/control.h"
+#include "app/definition.h"
+#include "app/lock.h"
+#include "tests/ui/spice-fixture.h"
+
+typedef struct
+{
+  GMainLoop *loop;
+  char *fake_dir;
+  AlcoveMachine1 *machine;
+  AlcoveControlServer *control;
+  SpiceFixture *screen;
+  guint keys;
+} Fake;
+
+static void
+log_line (const char *line, gpointer data)
+{
+  Fake *fake = data;
+  g_autofree char *path = g_build_filename (fake->fake_dir, "log", NULL);
+  FILE *file = fopen (path, "ae");
+
+  if (file)
+    {
+      fprintf (file, "%s\n", line);
+      fclose (file);
+    }
+  /* A key that goes down shows as a white square, so that a person sees it too. */
+  if (g_str_has_prefix (line, "key ") && line[4] < '8' && fake->screen)
+    {
+      guint x = 20 + fake->keys % 20 * 24, y = 20 + fake->keys / 20 % 20 * 24;
+
+      fake->keys++;
+      spice_fixture_fill (fake->screen, x, y, 20, 20, 0xffffff);
+    }
+}
+
+G_GNUC_PRINTF (2, 3)
+static void
+note (Fake *fake, const char *format, ...)
+{
+  g_autofree char *line = NULL;
+  va_list args;
+
+  va_start (args, format);
+  line = g_strdup_vprintf (format, args);
+  va_end (args);
+  log_line (line, fake);
+}
+
+static void
+set_state (Fake *fake, const char *state, const char *reason, const char *detail)
+{
+  note (fake, "state %s", state);
+  alcove_machine1_set_state (fake->machine, state);
+  alcove_machine1_set_state_reason (fake->machine, reason);
+  alcove_machine1_set_state_detail (fake->machine, detail);
+  g_dbus_interface_skeleton_flush (G_DBUS_INTERFACE_SKELETON (fake->machine));
+  alcove_machine1_emit_state_changed (fake->machine, state, reason, detail);
+}
+
+static gboolean
+quit_later (gpointer data)
+{
+  Fake *fake = data;
+
+  alcove_control_server_flush (fake->control);
+  g_main_loop_quit (fake->loop);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+stop (Fake *fake, const char *state, const char *reason, const char *detail)
+{
+  set_state (fake, state, reason, detail);
+  g_timeout_add (100, quit_later, fake);
+}
+
+static gboolean
+on_pause (Fake *fake, GDBusMethodInvocation *call)
+{
+  set_state (fake, "paused", "user", "");
+  alcove_machine1_complete_pause (fake->machine, call);
+  return TRUE;
+}
+
+static gboolean
+on_resume (Fake *fake, GDBusMethodInvocation *call)
+{
+  set_state (fake, "running", "user", "");
+  alcove_machine1_complete_resume (fake->machine, call);
+  return TRUE;
+}
+
+static gboolean
+on_reset (Fake *fake, GDBusMethodInvocation *call)
+{
+  note (fake, "reset");
+  alcove_machine1_complete_reset (fake->machine, call);
+  return TRUE;
+}
+
+static gboolean
+guest_shut_down (gpointer data)
+{
+  stop (data, "stopped", "guest-shutdown", "");
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+on_power_button (Fake *fake, GDBusMethodInvocation *call)
+{
+  set_state (fake, "stopping", "guest-shutdown", "");
+  alcove_machine1_complete_power_button (fake->machine, call);
+  g_timeout_add (1500, guest_shut_down, fake);
+  return TRUE;
+}
+
+static gboolean
+on_quit (Fake *fake, GDBusMethodInvocation *call)
+{
+  alcove_machine1_complete_quit (fake->machine, call);
+  stop (fake, "stopped", "user", "");
+  return TRUE;
+}
+
+static gboolean
+on_attach_spice (Fake *fake, GDBusMethodInvocation *call, GUnixFDList *fds, GVariant *handle)
+{
+  g_autoptr (GError) error = NULL;
+  int fd = fds ? g_unix_fd_list_get (fds, g_variant_get_handle (handle), &error) : -1;
+
+  if (fd < 0 || !spice_fixture_add_client (fake->screen, fd))
+    {
+      error = error ? error : g_error_new (ALCOVE_ERROR, ALCOVE_ERROR_FAILED, "no socket came");
+      alcove_control_return_error (call, error);
+      return TRUE;
+    }
+  note (fake, "attach");
+  alcove_machine1_complete_attach_spice (fake->machine, call, NULL);
+  return TRUE;
+}
+
+static gboolean
+on_resize_display (
+    Fake *fake, GDBusMethodInvocation *call, guint scanout, guint width, guint height)
+{
+  note (fake, "resize %u %u %u", scanout, width, height);
+  spice_fixture_set_size (fake->screen, width, height);
+  alcove_machine1_complete_resize_display (fake->machine, call);
+  return TRUE;
+}
+
+static gboolean
+on_screenshot (Fake *fake, GDBusMethodInvocation *call, GUnixFDList *fds, guint scanout)
+{
+  guint width, height;
+  const guint32 *pixels = spice_fixture_get_pixels (fake->screen, &width, &height);
+  gsize size = (gsize)width * height * 4;
+  g_autoptr (GUnixFDList) list = g_unix_fd_list_new ();
+  int fd = memfd_create ("screenshot", MFD_CLOEXEC);
+
+  note (fake, "screenshot");
+  g_assert_cmpint (write (fd, pixels, size), ==, (ssize_t)size);
+  g_unix_fd_list_append (list, fd, NULL);
+  close (fd);
+  alcove_machine1_complete_screenshot (fake->machine, call, list, g_variant_new_handle (0), width,
+                                       height, width * 4);
+  return TRUE;
+}
+
+static gboolean
+on_send_keys (Fake *fake, GDBusMethodInvocation *call, GVariant *keys, guint hold_ms)
+{
+  g_autofree char *text = g_variant_print (keys, FALSE);
+
+  note (fake, "send-keys %s", text);
+  alcove_machine1_complete_send_keys (fake->machine, call);
+  return TRUE;
+}
+
+static gboolean
+on_type (Fake *fake, GDBusMethodInvocation *call, const char *text)
+{
+  note (fake, "type %s", text);
+  alcove_machine1_complete_type (fake->machine, call);
+  return TRUE;
+}
+
+static gboolean
+on_fault (gpointer data)
+{
+  stop (data, "failed", "triple-fault",
+        "The guest’s CPU 0 made a triple fault at 0x00007c00 and cannot go on.");
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+say_ready (int fd, const char *error)
+{
+  g_autofree char *line =
+      error ? g_strdup_printf ("{\"error\":\"%s\"}\n", error) : g_strdup ("{\"ok\":true}\n");
+
+  if (fd >= 0)
+    {
+      if (write (fd, line, strlen (line)) < 0)
+        g_printerr ("fake: ready: %m\n");
+      close (fd);
+    }
+}
+
+static void export(Fake *fake, AlcoveDefinition *definition)
+{
+  const AlcoveMachineConfig *config = alcove_definition_get_machine (definition);
+  static const struct
+  {
+    const char *signal;
+    GCallback handler;
+  } calls[] = {
+    { "handle-pause", G_CALLBACK (on_pause) },
+    { "handle-resume", G_CALLBACK (on_resume) },
+    { "handle-reset", G_CALLBACK (on_reset) },
+    { "handle-power-button", G_CALLBACK (on_power_button) },
+    { "handle-quit", G_CALLBACK (on_quit) },
+    { "handle-attach-spice", G_CALLBACK (on_attach_spice) },
+    { "handle-resize-display", G_CALLBACK (on_resize_display) },
+    { "handle-screenshot", G_CALLBACK (on_screenshot) },
+    { "handle-send-keys", G_CALLBACK (on_send_keys) },
+    { "handle-type", G_CALLBACK (on_type) },
+  };
+
+  fake->machine = alcove_machine1_skeleton_new ();
+  alcove_machine1_set_uuid (fake->machine, config->uuid);
+  alcove_machine1_set_name (fake->machine, config->title);
+  alcove_machine1_set_version (fake->machine, ALCOVE_VERSION);
+  alcove_machine1_set_pid (fake->machine, (guint)getpid ());
+  for (gsize i = 0; i < G_N_ELEMENTS (calls); i++)
+    g_signal_connect_swapped (fake->machine, calls[i].signal, calls[i].handler, fake);
+}
+
+static bool
+flag (Fake *fake, const char *name, char **ret_contents)
+{
+  g_autofree char *path = g_build_filename (fake->fake_dir, name, NULL);
+  g_autofree char *contents = NULL;
+
+  if (!g_file_get_contents (path, &contents, NULL, NULL))
+    return false;
+  if (ret_contents)
+    *ret_contents = g_strchomp (g_steal_pointer (&contents));
+  return true;
+}
+
+int
+main (int argc, char **argv)
+{
+  g_autofree char *folder = NULL;
+  g_autofree char *runtime_dir = NULL;
+  g_autofree char *conf = NULL;
+  g_autofree char *complaint = NULL;
+  int ready_fd = -1;
+  gboolean paused = FALSE;
+  const GOptionEntry options[] = {
+    { "machine", 0, 0, G_OPTION_ARG_FILENAME, &folder, NULL, NULL },
+    { "runtime-dir", 0, 0, G_OPTION_ARG_FILENAME, &runtime_dir, NULL, NULL },
+    { "ready-fd", 0, 0, G_OPTION_ARG_INT, &ready_fd, NULL, NULL },
+    { "paused", 0, 0, G_OPTION_ARG_NONE, &paused, NULL, NULL },
+    G_OPTION_ENTRY_NULL,
+  };
+  g_autoptr (GOptionContext) context = g_option_context_new (NULL);
+  g_autoptr (AlcoveDefinition) definition = NULL;
+  g_autoptr (AlcoveLock) lock = NULL;
+  g_autoptr (GError) error = NULL;
+  Fake fake = { .fake_dir = g_strdup (g_getenv ("ALCOVE_FAKE_DIR")) };
+
+  g_option_context_add_main_entries (context, options, NULL);
+  if (!g_option_context_parse (context, &argc, &argv, &error) || !folder || !runtime_dir)
+    {
+      g_printerr ("fake: %s\n", error ? error->message : "--machine and --runtime-dir are needed");
+      return 2;
+    }
+  if (flag (&fake, "fail-start", &complaint))
+    {
+      say_ready (ready_fd, complaint);
+      return 1;
+    }
+  conf = g_build_filename (folder, ALCOVE_DEFINITION_FILE, NULL);
+  definition = alcove_definition_load (conf, &error);
+  lock = definition ? alcove_lock_acquire (folder, "runs it", &error) : NULL;
+  if (!lock)
+    {
+      say_ready (ready_fd, error->message);
+      return 1;
+    }
+  fake.loop = g_main_loop_new (NULL, FALSE);
+  fake.screen = spice_fixture_new (flag (&fake, "drawables", NULL) ? SPICE_FIXTURE_DRAWABLES
+                                                                   : SPICE_FIXTURE_MEMFD,
+                                   1024, 768, !flag (&fake, "no-tablet", NULL), log_line, &fake);
+  export(&fake, definition);
+  fake.control = alcove_control_server_new (runtime_dir, fake.machine, &error);
+  if (!fake.control)
+    {
+      say_ready (ready_fd, error->message);
+      return 1;
+    }
+  set_state (&fake, paused ? "paused" : "running", "user", "");
+  say_ready (ready_fd, NULL);
+  g_unix_signal_add (SIGUSR1, on_fault, &fake);
+  g_main_loop_run (fake.loop);
+
+  alcove_control_server_free (fake.control);
+  spice_fixture_free (fake.screen);
+  g_object_unref (fake.machine);
+  g_main_loop_unref (fake.loop);
+  g_free (fake.fake_dir);
+  return 0;
+}
