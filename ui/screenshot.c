@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <glib/gi18n.h>
 #include <glib/gstdio.h>
-#include <string.h>
+
+#include "app/picture.h"
 
 typedef struct
 {
@@ -22,44 +23,6 @@ job_free (gpointer data)
   g_free (job);
 }
 
-/**
- * alcove_screenshot_picture_to_texture:
- * @picture: a machine's picture; its numbers are checked here against its bytes
- *
- * Thread: any.
- *
- * Returns: (transfer full): the same as a texture, its unused byte made opaque
- */
-GdkTexture *
-alcove_screenshot_picture_to_texture (const AlcovePicture *picture, GError **error)
-{
-  gsize size = 0, row = (gsize)picture->width * 4;
-  const guint8 *pixels = g_bytes_get_data (picture->pixels, &size);
-  g_autoptr (GBytes) bytes = NULL;
-  guint32 *copy;
-
-  if (!picture->width || !picture->height || picture->width > 16384 || picture->height > 16384 ||
-      picture->stride < row || (guint64)picture->stride * picture->height > size)
-    {
-      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                   _ ("The machine gave a picture of %u × %u pixels that is not complete"),
-                   picture->width, picture->height);
-      return NULL;
-    }
-  copy = g_malloc (row * picture->height);
-  for (guint y = 0; y < picture->height; y++)
-    {
-      guint32 *line = copy + (gsize)y * picture->width;
-
-      memcpy (line, pixels + (gsize)y * picture->stride, row);
-      for (guint x = 0; x < picture->width; x++)
-        line[x] |= GUINT32_TO_LE (0xff000000u);
-    }
-  bytes = g_bytes_new_take (copy, row * picture->height);
-  return gdk_memory_texture_new ((int)picture->width, (int)picture->height,
-                                 GDK_MEMORY_B8G8R8A8_PREMULTIPLIED, bytes, row);
-}
-
 static void
 save_thread (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
@@ -71,17 +34,7 @@ save_thread (GTask *task, gpointer source, gpointer data, GCancellable *cancella
   g_autofree char *folder = NULL;
   g_autofree char *file = NULL;
   g_autofree char *path = NULL;
-  g_autoptr (GBytes) png = NULL;
   g_autoptr (GError) error = NULL;
-  GdkTexture *texture = alcove_screenshot_picture_to_texture (job->picture, &error);
-
-  if (!texture)
-    {
-      g_task_return_error (task, g_steal_pointer (&error));
-      return;
-    }
-  png = gdk_texture_save_to_png_bytes (texture);
-  g_object_unref (texture);
 
   folder = g_build_filename (pictures ? pictures : g_get_home_dir (), "Screenshots", NULL);
   if (g_mkdir_with_parents (folder, 0755) < 0)
@@ -93,8 +46,7 @@ save_thread (GTask *task, gpointer source, gpointer data, GCancellable *cancella
     }
   file = g_strdup_printf ("%s %s.png", safe, stamp);
   path = g_build_filename (folder, file, NULL);
-  if (!g_file_set_contents_full (path, g_bytes_get_data (png, NULL), (gssize)g_bytes_get_size (png),
-                                 G_FILE_SET_CONTENTS_CONSISTENT, 0644, &error))
+  if (!alcove_picture_save_png (job->picture, path, &error))
     g_task_return_error (task, g_steal_pointer (&error));
   else
     g_task_return_pointer (task, g_steal_pointer (&path), g_free);

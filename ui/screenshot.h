@@ -3,13 +3,12 @@
  * another. */
 #pragma once
 
-#include <gtk/gtk.h>
+#include <gio/gio.h>
 
 #include "app/machine.h"
 
 G_BEGIN_DECLS
 
-GdkTexture *alcove_screenshot_picture_to_texture (const AlcovePicture *picture, GError **error);
 void alcove_screenshot_async (AlcoveMachine *machine,
                               GCancellable *cancellable,
                               GAsyncReadyCallback callback,

@@ -223,7 +223,7 @@ class Desk:
         time.sleep(0.3)
 
     def picture(self, name):
-        if self.pictures:
+        if self.pictures and shutil.which("import"):
             os.makedirs(self.pictures, exist_ok=True)
             time.sleep(0.5)  # for transitions to end: pictures are looked at, not compared
             subprocess.run(["import", "-window", "root",

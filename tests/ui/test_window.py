@@ -7,7 +7,7 @@ test_window.py PROGRAM FAKE_DIR PICTURES [TEST...]
 import glob
 import os
 import signal
-import subprocess
+import struct
 import sys
 import time
 
@@ -73,8 +73,8 @@ def test_create(desk):
     desk.find(contains="Screenshot saved")
     files = wait_for("the screenshot's file",
                      lambda: glob.glob(desk.home + "/**/Screenshots/*.png", recursive=True))
-    size = subprocess.run(["identify", "-format", "%w %h", files[0]], stdout=subprocess.PIPE,
-                          text=True, check=True).stdout
+    with open(files[0], "rb") as file:
+        size = "%d %d" % struct.unpack(">II", file.read(24)[16:])
     last = [line for line in desk.log() if line.startswith("size ")][-1]
     check(size == last[5:], f"the screenshot is {size}, the machine’s picture {last[5:]}")
 
@@ -97,7 +97,7 @@ def test_create(desk):
 def test_shut_down(desk):
     """The power button, and what the window says while and after."""
     desk.add_machine("plain")
-    desk.start("--view", "plain")
+    desk.start("view", "plain")
     desk.press("Start", "push button")
     desk.wait_log("state running")
     desk.find("Screen of the machine")
@@ -112,7 +112,7 @@ def test_shut_down(desk):
 def test_start_fails(desk):
     desk.add_machine("sick")
     desk.set_flag("fail-start", "The disk /nowhere/disk.img cannot be opened: it is not there.")
-    desk.start("--view", "sick")
+    desk.start("view", "sick")
     desk.press("Start", "push button")
     desk.find("The Machine Did Not Start")
     desk.find(contains="/nowhere/disk.img cannot be opened")
@@ -125,7 +125,7 @@ def test_start_fails(desk):
 def test_fault(desk):
     """A guest that dies of a fault: the reason is shown and the machine can start again."""
     folder = desk.add_machine("mortal")
-    desk.start("--view", "mortal")
+    desk.start("view", "mortal")
     desk.press("Start", "push button")
     desk.find("Screen of the machine")
     os.kill(wait_for("the VM process", lambda: desk.vmm_pid(folder)), signal.SIGUSR1)
@@ -139,7 +139,7 @@ def test_fault(desk):
 def test_crash(desk):
     """The VM process is killed: the window says so and does not hang."""
     folder = desk.add_machine("crash")
-    desk.start("--view", "crash")
+    desk.start("view", "crash")
     desk.press("Start", "push button")
     desk.find("Screen of the machine")
     os.kill(wait_for("the VM process", lambda: desk.vmm_pid(folder)), signal.SIGKILL)
@@ -163,7 +163,7 @@ def test_close_leaves_running(desk):
     desk.stop()
     os.kill(pid, 0)
 
-    desk.start("--view", "steady")
+    desk.start("view", "steady")
     desk.find("Screen of the machine")
     os.kill(pid, 0)
     check(desk.log().count("state running") == 1, "it was started a second time")
@@ -173,10 +173,9 @@ def test_single_instance(desk):
     desk.add_machine("one")
     desk.start()
     desk.find(contains="one", role="list item")
-    check(desk.run("--view", "one").returncode == 0, "the second start failed")
+    check(desk.run("view", "one").returncode == 0, "the second start failed")
     desk.find("one", "frame")
-    check(desk.run("--view", "nobody").returncode == 0, "the second start failed")
-    desk.find(contains="nobody")
+    check(desk.run("view", "nobody").returncode == 3, "a machine that is not there was opened")
 
 
 def test_library(desk):
@@ -259,7 +258,7 @@ def test_fullscreen(desk):
     if not desk.manager:
         return
     desk.add_machine("wide")
-    desk.start("--view", "wide")
+    desk.start("view", "wide")
     desk.press("Start", "push button")
     desk.find("Screen of the machine")
     desk.press("Full screen", "push button")
@@ -279,7 +278,7 @@ def test_drawables(desk):
     """A machine that sends drawables instead of memory."""
     desk.add_machine("old")
     desk.set_flag("drawables")
-    desk.start("--view", "old")
+    desk.start("view", "old")
     desk.press("Start", "push button")
     desk.find("Screen of the machine")
     desk.wait_log("attach")
@@ -292,7 +291,7 @@ TESTS = [test_create, test_shut_down, test_start_fails, test_fault, test_crash,
 
 
 def main():
-    program, fake, pictures = sys.argv[1:4]
+    program, fake, pictures = map(os.path.abspath, sys.argv[1:4])
     wanted = sys.argv[4:]
     tests = [t for t in TESTS if not wanted or t.__name__ in wanted]
     return run_tests(tests, lambda name: Desk(program, fake, pictures))
