@@ -14,6 +14,7 @@
 #include "devices/platform/signal-port.h"
 #include "devices/platform/vmgenid.h"
 #include "devices/virtio/block.h"
+#include "devices/virtio/console.h"
 #include "devices/virtio/input.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/rng.h"
@@ -33,6 +34,7 @@ static const VmmDeviceOps *const registry[] = {
   &vmgenid_ops,
   &virtio_block_device_ops,
   &vga_device_ops,
+  &virtio_console_device_ops,
   &virtio_input_device_ops,
   &virtio_net_device_ops,
   &virtio_rng_device_ops,
