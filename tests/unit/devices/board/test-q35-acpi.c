@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "devices/board/q35-acpi.h"
 #include "devices/board/q35.h"
+#include "tests/unit/harness/harness.h"
 #include "tests/unit/vmm/boot/iasl.h"
 #include "vmm/boot/acpi-loader.h"
 #include "vmm/boot/e820.h"
@@ -383,6 +384,60 @@ test_hostile_script (void)
   clear (f);
 }
 
+/* Direct boot: the tables in guest memory, reached from the RSDP as a kernel does. */
+static void
+test_place (void)
+{
+  const guint64 low_ram = 32 * 1024 * 1024;
+  g_autofree Fixture *f = g_new0 (Fixture, 1);
+  HarnessMachine *h = harness_new (low_ram);
+  VmmGuestMemory *memory = vmm_machine_get_memory (h->machine);
+  g_autoptr (GBytes) none = g_bytes_new_static ("", 0);
+  g_autoptr (GError) error = NULL;
+  guint64 area, length, xsdt, fadt;
+  VmmGpa rsdp, vmgenid;
+  guint8 head[36];
+
+  fill (f, 2);
+  memset (f->config.vmgenid_guid, 0xab, 16);
+  g_assert_true (q35_acpi_place (&f->config, memory, low_ram, &rsdp, &vmgenid, &error));
+  g_assert_no_error (error);
+  g_assert_cmphex (rsdp.value, ==, VMM_ACPI_LEGACY_RSDP);
+  g_assert_true (vmm_e820_get_acpi_area (low_ram, &area, &length));
+  harness_read (h, rsdp.value, head, sizeof head);
+  g_assert_cmpuint (sum (head, 20), ==, 0);
+  g_assert_cmpuint (sum (head, 36), ==, 0);
+  xsdt = le (head + 24, 8);
+  g_assert_cmphex (xsdt, >=, area);
+  g_assert_cmphex (xsdt, <, area + length);
+  fadt = harness_read_le (h, xsdt + 36, 8);
+  g_assert_cmphex (harness_read_le (h, fadt, 4), ==, 0x50434146);
+  g_assert_cmphex (harness_read_le (h, harness_read_le (h, fadt + 140, 8), 4), ==, 0x54445344);
+  g_assert_cmphex (vmgenid.value, >=, area);
+  g_assert_cmphex (vmgenid.value % 4096, ==, VMM_ACPI_VMGENID_OFFSET);
+  g_assert_cmphex (harness_read_le (h, vmgenid.value + 8, 8), ==, 0xababababababababu);
+
+  /* A toy machine gets no tables; too many processors for the area is an error. */
+  g_assert_true (q35_acpi_place (&f->config, memory, 1024 * 1024, &rsdp, &vmgenid, &error));
+  g_assert_cmphex (rsdp.value, ==, 0);
+  g_assert_false (
+      vmm_acpi_place (&f->config, none, memory, vmm_gpa (area), 4096, &rsdp, NULL, &error));
+  g_assert_error (error, VMM_ERROR, VMM_ERROR_INVALID);
+  harness_free (h);
+}
+
+/* The largest machine fits into what direct boot keeps free. */
+static void
+test_room (void)
+{
+  g_autofree Fixture *f = g_new0 (Fixture, 1);
+
+  fill (f, VMM_ACPI_MAX_CPUS);
+  link_tables (f);
+  g_assert_cmpuint (f->size + 2 * VMM_ACPI_VMGENID_FILE_SIZE, <=, VMM_ACPI_DIRECT_SIZE);
+  clear (f);
+}
+
 static void
 test_swizzle (void)
 {
@@ -405,6 +460,8 @@ main (int argc, char **argv)
   g_test_add_func ("/board/q35-acpi/windows", test_windows);
   g_test_add_func ("/board/q35-acpi/refusals", test_refusals);
   g_test_add_func ("/board/q35-acpi/hostile-script", test_hostile_script);
+  g_test_add_func ("/board/q35-acpi/place", test_place);
+  g_test_add_func ("/board/q35-acpi/room", test_room);
   g_test_add_func ("/board/q35-acpi/swizzle", test_swizzle);
   return g_test_run ();
 }
