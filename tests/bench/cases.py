@@ -10,7 +10,7 @@ import time
 
 from stats import Metric
 from vmms import (SLOW, WHO, BenchError, Guest, Running, exits_payload, first_firmware, image,
-                  output_of, timed)
+                  latency_client, output_of, payload, timed)
 
 CMDLINE = 'console=ttyS0 panic=-1 quiet loglevel=3'
 USERSPACE = 'ALCOVE-GUEST: userspace reached'
@@ -115,6 +115,29 @@ def idle_payload(pairs):
             wakeups.add(who, (r.wakeups() - n) / seconds)
             cpu.add(who, (r.cpu_seconds() - used) / seconds * 100)
     return [wakeups, cpu]
+
+
+@case('display', 'bare')
+def display(pairs):
+    """A key press at a SPICE client to its picture there (a foreign client, through a listener)."""
+    round_trip = Metric('display/key-to-picture', 'ms', goal=0.7)
+    guest = Guest({'kernel': payload('flash'), 'cmdline': 'flash'})
+    socket = os.path.join(guest.folder.name, 'spice')
+    guest.devices = [('display screen', {'type': 'vga'}), ('spice', {'listen': 'unix:' + socket})]
+    guest.peer = ['-device', 'VGA', '-spice', f'unix=on,addr={socket},disable-ticketing=on,'
+                  'image-compression=off,streaming-video=off']
+    for who in pairs_of(min(pairs, 5)):
+        if os.path.exists(socket):
+            os.unlink(socket)
+        with Running(guest, who, 'FLASH ready', 20):
+            r = subprocess.run([latency_client(), socket, '20'], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True, timeout=60 * SLOW, check=False)
+        found = [int(x) for x in re.findall(r'^LATENCY (\d+)', r.stdout, re.M)]
+        if r.returncode or len(found) != 20:
+            raise BenchError(f'{who}: {r.stderr[-800:]}')
+        for x in found[2:]:     # the first ones are the connection's
+            round_trip.add(who, x / 1e6)
+    return [round_trip]
 
 
 # -- stock guests --

@@ -38,13 +38,25 @@ def stopwatch():
     return kit.compile_cached('bench-stopwatch', [os.path.join(HERE, 'stopwatch.c')], [])
 
 
-def exits_payload():
-    names = [os.path.join(PAYLOAD, n) for n in ('start.S', 'payload.c')]
+def payload(name):
+    """A multiboot guest: guests/NAME.c with the payload library."""
+    names = [os.path.join(PAYLOAD, n) for n in ('start.S', 'payload.c', 'pci.c')]
     return kit.compile_cached(
-        'bench-exits', [*names, os.path.join(HERE, 'guests', 'exits.c')],
+        'bench-' + name, [*names, os.path.join(HERE, 'guests', name + '.c')],
         ['-m32', '-ffreestanding', '-fno-pic', '-fno-stack-protector', '-mgeneral-regs-only',
          '-nostdlib', '-static', '-Wl,--build-id=none,-no-pie', '-I' + PAYLOAD,
          '-T', os.path.join(PAYLOAD, 'payload.ld')])
+
+
+def exits_payload():
+    return payload('exits')
+
+
+def latency_client():
+    flags = subprocess.run(['pkg-config', '--cflags', '--libs', 'spice-client-glib-2.0'],
+                           stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    return kit.compile_cached('bench-latency', [os.path.join(HERE, 'latency.c')],
+                              ['-Wno-unused-parameter', *flags])
 
 
 def first_firmware():
