@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The PCI devices of a definition with their back ends. Each device's id is its name in the
  * definition; its address is the one written there. */
+#include <string.h>
+
 #include "app/runner/machine-private.h"
 #include "devices/registry.h"
+#include "devices/virtio/console.h"
 
 /* (transfer full) a device of a type at its address; properties are set by the caller, who then
  * hands it to finish. */
@@ -171,10 +174,41 @@ make_input (RunnerMachine *self, const AlcoveInputConfig *config, GError **error
                  error);
 }
 
+/* All console groups are ports of one device, which sits at the first group's address. A name with
+ * dots is a port for a program in the guest ("org.qemu.guest_agent.0"); any other is a terminal. */
 static gboolean
-runner_consoles_make (RunnerMachine *self, GError **error)
+make_consoles (RunnerMachine *self, GError **error)
 {
-  return TRUE;
+  VirtioConsolePort ports[VIRTIO_CONSOLE_MAX_PORTS];
+  guint n;
+  const AlcoveCharConfig *const *consoles = alcove_definition_get_consoles (self->definition, &n);
+  VirtioConsolePorts list = { ports, n };
+  VmmDevice *device;
+
+  if (n == 0)
+    return TRUE;
+  if (n > VIRTIO_CONSOLE_MAX_PORTS)
+    {
+      g_set_error (error, VMM_ERROR, VMM_ERROR_NOT_SUPPORTED,
+                   "[console %s]: a machine has at most %d consoles",
+                   consoles[VIRTIO_CONSOLE_MAX_PORTS]->base.name, VIRTIO_CONSOLE_MAX_PORTS);
+      return FALSE;
+    }
+  for (guint i = 0; i < n; i++)
+    {
+      gboolean named = strchr (consoles[i]->base.name, '.') != NULL;
+
+      ports[i] = (VirtioConsolePort){
+        .name = consoles[i]->base.name,
+        .console = !named,
+        .backend = runner_chars_make (self, consoles[i], error),
+      };
+      if (ports[i].backend == NULL)
+        return FALSE;
+    }
+  device = begin (self, "virtio-console", &consoles[0]->base, error);
+  return device != NULL && finish (self, &consoles[0]->base, device,
+                                   vmm_device_set_pointer (device, "ports", &list, error), error);
 }
 
 gboolean
@@ -211,5 +245,5 @@ runner_devices_make (RunnerMachine *self, GError **error)
       if (device == NULL || !finish (self, &rngs[i]->base, device, TRUE, error))
         return FALSE;
     }
-  return runner_consoles_make (self, error);
+  return make_consoles (self, error);
 }
