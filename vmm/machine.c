@@ -139,6 +139,8 @@ vmm_machine_iterate (VmmMachine *machine)
       VmmWorker *worker = g_ptr_array_index (machine->workers, i);
 
       ran |= vmm_worker_iterate (worker, vmm_worker_get_n_aio (worker) > 0 ? 5000 : 0);
+      /* A wait may end early (EINTR by io_uring's own notification) with the I/O still under way. */
+      ran |= vmm_worker_get_n_aio (worker) > 0;
     }
   return ran;
 }
