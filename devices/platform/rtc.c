@@ -511,9 +511,16 @@ rtc_reset (VmmDevice *device, VmmResetKind kind)
   g_mutex_unlock (&device->lock);
 }
 
+/* Flags are worked out when somebody looks; a save is a look. */
 static void
 rtc_quiesce (VmmDevice *device)
 {
+  Rtc *rtc = (Rtc *)device;
+
+  g_mutex_lock (&device->lock);
+  catch_up (rtc);
+  update_irq (rtc);
+  g_mutex_unlock (&device->lock);
 }
 
 static void
