@@ -133,6 +133,20 @@ x_display (void)
   return gdk_x11_display_get_xdisplay (gdk_display_get_default ());
 }
 
+static int
+scale_of (Fixture *f)
+{
+  return gtk_widget_get_scale_factor (f->window);
+}
+
+/* In device pixels: the suite runs at scale 1 and 2. */
+static void
+set_display_size (Fixture *f, int width, int height)
+{
+  gtk_widget_set_size_request (GTK_WIDGET (f->display), width / scale_of (f),
+                               height / scale_of (f));
+}
+
 /* Where the widget's corner is on the screen; the window manager is absent, the window at 0,0. */
 static void
 get_origin (Fixture *f, int *x, int *y)
@@ -146,8 +160,9 @@ get_origin (Fixture *f, int *x, int *y)
   XTranslateCoordinates (x_display (),
                          gdk_x11_surface_get_xid (gtk_native_get_surface (GTK_NATIVE (f->window))),
                          DefaultRootWindow (x_display ()), 0, 0, &wx, &wy, &child);
-  *x = wx + (int)(dx + tx);
-  *y = wy + (int)(dy + ty);
+  /* The window's corner came from X in device pixels, the rest is GTK's. */
+  *x = wx + (int)(dx + tx) * scale_of (f);
+  *y = wy + (int)(dy + ty) * scale_of (f);
 }
 
 /* How many pixels of the screen differ from the picture of the server. */
@@ -192,7 +207,7 @@ setup (Fixture *f, SpiceFixtureMode mode, guint width, guint height, bool tablet
   gtk_box_append (GTK_BOX (box), f->other);
   gtk_window_set_child (GTK_WINDOW (f->window), box);
   gtk_window_set_decorated (GTK_WINDOW (f->window), FALSE);
-  gtk_widget_set_size_request (GTK_WIDGET (f->display), 800, 600);
+  set_display_size (f, 800, 600);
   g_signal_connect_swapped (f->display, "released", G_CALLBACK (on_released), f);
   alcove_display_set_resize_func (f->display, on_resize, f, NULL);
   gtk_window_present (GTK_WINDOW (f->window));
@@ -461,7 +476,7 @@ test_resize (void)
   alcove_display_set_resize_func (f.display, follow_resize, &f, NULL);
   for (int i = 0; i < 10; i++)
     {
-      gtk_widget_set_size_request (GTK_WIDGET (f.display), 810 + i * 10, 610);
+      set_display_size (&f, 810 + i * 10, 610);
       rest (20);
     }
   wait_for (alcove_display_get_guest_width (f.display) == 900);
@@ -471,7 +486,7 @@ test_resize (void)
 
   g_object_set (f.display, "resize-guest", FALSE, NULL);
   before = f.n_resizes;
-  gtk_widget_set_size_request (GTK_WIDGET (f.display), 950, 610);
+  set_display_size (&f, 950, 610);
   rest (500);
   g_assert_cmpuint (f.n_resizes, ==, before);
   teardown (&f);

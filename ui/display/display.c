@@ -160,7 +160,7 @@ alcove_display_measure (GtkWidget *widget,
                         int *natural_baseline)
 {
   *minimum = 1;
-  *natural = orientation == GTK_ORIENTATION_HORIZONTAL ? 640 : 400;
+  *natural = orientation == GTK_ORIENTATION_HORIZONTAL ? MIN_GUEST_WIDTH : MIN_GUEST_HEIGHT;
 }
 
 static void
