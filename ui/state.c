@@ -2,6 +2,7 @@
 #include "ui/state.h"
 
 #include <glib/gi18n.h>
+#include <string.h>
 
 /**
  * alcove_state_get_label:
@@ -115,8 +116,12 @@ alcove_state_dup_summary (AlcoveMachine *machine)
   if (detail && *detail)
     {
       g_auto (GStrv) lines = g_strsplit (detail, "\n", 2);
+      g_autofree char *prefix = g_strconcat (alcove_machine_get_folder (machine), "/", NULL);
+      /* Mistakes in machine.conf begin with its path, which the row says already. */
+      const char *text =
+          g_str_has_prefix (lines[0], prefix) ? lines[0] + strlen (prefix) : lines[0];
 
-      return g_strdup_printf ("%s: %s", label, lines[0]);
+      return g_strdup_printf ("%s: %s", label, text);
     }
   size = alcove_state_dup_size (machine);
   return size ? g_strdup_printf ("%s · %s", label, size) : g_strdup (label);
