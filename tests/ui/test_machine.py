@@ -1,0 +1,137 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The window in front of the real machine: firmware on this host's /dev/kvm.
+
+test_machine.py PROGRAM LIBEXECDIR PICTURES
+"""
+import os
+import subprocess
+import sys
+import time
+
+from driver import Desk, Failure, run_tests, wait_for
+
+
+def check(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+class Picture:
+    """An image file as rows of RGB bytes."""
+
+    def __init__(self, path, crop=None):
+        command = ["convert", path] + (["-crop", crop, "+repage"] if crop else [])
+        self.size = tuple(int(n) for n in subprocess.run(
+            command + ["-format", "%w %h", "info:"], stdout=subprocess.PIPE, text=True,
+            check=True).stdout.split())
+        self.bytes = subprocess.run(command + ["-depth", "8", "rgb:-"], stdout=subprocess.PIPE,
+                                    check=True).stdout
+
+    def lit(self):
+        """How many bytes are not black."""
+        return len(self.bytes) - self.bytes.count(0)
+
+
+def machine_picture(desk, name):
+    path = os.path.join(desk.home, "machine.png")
+    done = desk.run("screenshot", name, path)
+    return Picture(path) if done.returncode == 0 else None
+
+
+def window_picture(desk, size):
+    """What the X server shows where the display is, when the display has this size."""
+    screen = desk.find("Screen of the machine")
+    extents = screen.get_component_iface().get_extents(0)
+    if (extents.width, extents.height) != size:
+        return None
+    x, y = desk.center(screen)
+    path = os.path.join(desk.home, "window.png")
+    subprocess.run(["import", "-window", "root", path], check=True)
+    width, height = size
+    return Picture(path, f"{width}x{height}+{x - width // 2}+{y - height // 2}")
+
+
+def fit_window(desk, name, size):
+    """Gives the window the size at which the picture is shown pixel by pixel."""
+    screen = desk.find("Screen of the machine")
+    extents = screen.get_component_iface().get_extents(0)
+    window = desk.windows(name)[-1]
+    out = subprocess.run(["xdotool", "getwindowgeometry", "--shell", window],
+                         stdout=subprocess.PIPE, text=True, check=True).stdout
+    place = dict(line.split("=") for line in out.split())
+    subprocess.run(["xdotool", "windowsize", window,
+                    str(int(place["WIDTH"]) - extents.width + size[0]),
+                    str(int(place["HEIGHT"]) - extents.height + size[1])], check=True)
+
+
+def pictures_agree(desk, name):
+    machine = machine_picture(desk, name)
+    if not machine:
+        return False
+    window = window_picture(desk, machine.size)
+    if not window:
+        fit_window(desk, name, machine.size)
+        return False
+    return window.bytes == machine.bytes
+
+
+def test_firmware(desk):
+    """SeaBIOS in the window: seen, typed to, compared pixel by pixel, paused, reset, off."""
+    name = "seabios"
+    desk.add_machine(name, "\n[display main]\ntype=vga\n\n[input keyboard]\ntype=keyboard\n"
+                           "\n[input tablet]\ntype=tablet\n")
+    desk.start("view", name)
+    desk.press("Start", "push button")
+    screen = desk.find("Screen of the machine", timeout=60)
+    wait_for("the firmware to write something",
+             lambda: (p := machine_picture(desk, name)) and p.lit() > 2000, 60)
+    desk.picture("30-firmware")
+
+    desk.focus(name)
+    desk.click(screen)
+    before = machine_picture(desk, name).bytes
+    # The firmware looks for the key during a few seconds only.
+    for _ in range(20):
+        desk.keys("Escape")
+        time.sleep(0.25)
+        if machine_picture(desk, name).bytes != before:
+            break
+    time.sleep(2)
+    desk.picture("31-boot-menu")
+    check(machine_picture(desk, name).bytes != before, "the key made no difference")
+    wait_for("the window to show the machine’s pixels", lambda: pictures_agree(desk, name))
+    desk.picture("32-pixel-by-pixel")
+
+    desk.press("Pause", "push button")
+    desk.find("Resume", "push button")
+    check("paused" in desk.run("list").stdout, "the command line sees another state")
+    desk.press("Resume", "push button")
+    desk.find("Pause", "push button")
+
+    desk.press("Power")
+    desk.press(contains="Reset", role="menu item")
+    desk.press("Reset", "push button")
+    wait_for("the firmware to start anew",
+             lambda: (p := machine_picture(desk, name)) and p.lit() > 2000, 60)
+
+    desk.press("Take screenshot", "push button")
+    desk.find(contains="Screenshot saved")
+
+    desk.press("Power")
+    desk.press(contains="Force Off", role="menu item")
+    desk.press("Force Off", "push button")
+    desk.find("The Machine Is Off")
+    check("running" not in desk.run("list").stdout, "the command line still sees it running")
+
+
+def main():
+    program, libexecdir, pictures = map(os.path.abspath, sys.argv[1:4])
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        print("1..0 # SKIP no usable /dev/kvm")
+        return 0
+    return run_tests([test_firmware], lambda name: Desk(program, libexecdir, pictures))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
