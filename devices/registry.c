@@ -15,6 +15,7 @@
 #include "devices/platform/vmgenid.h"
 #include "devices/virtio/block.h"
 #include "devices/virtio/console.h"
+#include "devices/virtio/gpu.h"
 #include "devices/virtio/input.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/rng.h"
@@ -38,6 +39,7 @@ static const VmmDeviceOps *const registry[] = {
   &virtio_input_device_ops,
   &virtio_net_device_ops,
   &virtio_rng_device_ops,
+  &virtio_vga_device_ops,
   NULL,
 };
 
