@@ -549,5 +549,6 @@ gpu_kick (VirtioDevice *device, guint index)
         }
     }
   while (virtqueue_enable_kicks (queue));
-  virtio_device_notify_queue (device, index);
+  if (n > 0)
+    virtio_device_notify_queue (device, index);
 }
