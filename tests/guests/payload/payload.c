@@ -28,16 +28,18 @@ payload_ap_entry (void)
 void *
 memset (void *to, int byte, size_t n)
 {
-  for (size_t i = 0; i < n; i++)
-    ((volatile uint8_t *)to)[i] = byte;
+  void *p = to;
+
+  __asm__ volatile("rep stosb" : "+D"(p), "+c"(n) : "a"(byte) : "memory");
   return to;
 }
 
 void *
 memcpy (void *to, const void *from, size_t n)
 {
-  for (size_t i = 0; i < n; i++)
-    ((volatile uint8_t *)to)[i] = ((const uint8_t *)from)[i];
+  void *p = to;
+
+  __asm__ volatile("rep movsb" : "+D"(p), "+S"(from), "+c"(n) : : "memory");
   return to;
 }
 

@@ -166,7 +166,7 @@ poke_ring (Virtio *device)
   Queue *queue;
   unsigned index, n, first;
 
-  if (below (16) == 0 || (virtio_status (device) & 0x4f) != 15)
+  if (below (64) == 0 || (below (8) == 0 && (virtio_status (device) & 0x4f) != 15))
     virtio_start (device, below (2) != 0 ? ~0ull : random32 ());
   index = below (device->n_queues != 0 && device->n_queues <= 8 ? device->n_queues : 1);
   queue = &device->queues[index];
@@ -179,7 +179,7 @@ poke_ring (Virtio *device)
       Descriptor *desc = &queue->desc[(first + i) % VIRTIO_RING_SIZE];
       uint32_t address = SCRATCH + below (256) * 4096;
 
-      for (unsigned j = 0; j < 16; j++)
+      for (unsigned j = 0; j < 6; j++)
         write32 (address + j * 4, below (3) != 0 ? below (0x120) : value ());
       desc->address = address;
       desc->length = below (4) != 0 ? 16 : below (8192);
@@ -252,10 +252,10 @@ find_devices (void)
     if (pci_read (0, devfn, 0, 4) != 0xffffffff &&
         ((devfn & 7) == 0 || (pci_read (0, devfn & ~7u, 0xe, 1) & 0x80) != 0))
       functions[n_functions++] = (uint8_t)devfn;
-  for (uint16_t type = 1; type < 26; type++)
-    for (unsigned n = 0; n < 4 && n_devices < 24; n++)
-      if (virtio_open (&devices[n_devices], type, n))
-        n_devices++;
+  for (unsigned i = 0; i < n_functions && n_devices < 24; i++)
+    if (pci_read (0, functions[i], 0, 2) == 0x1af4 && pci_read (0, functions[i], 2, 2) > 0x1040 &&
+        virtio_open_function (&devices[n_devices], functions[i]))
+      n_devices++;
   /* The last block device is the precious one. */
   for (unsigned i = 0; i < n_devices; i++)
     if (pci_read (0, devices[i].devfn, 2, 2) == 0x1042)

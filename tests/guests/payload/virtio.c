@@ -20,12 +20,17 @@ bool
 virtio_open (Virtio *device, uint16_t type, unsigned n)
 {
   int devfn = pci_find (0x1af4, (uint16_t)(0x1040 + type), n);
+
+  return devfn >= 0 && virtio_open_function (device, (unsigned)devfn);
+}
+
+bool
+virtio_open_function (Virtio *device, unsigned devfn)
+{
   unsigned cap = 0;
 
   memset (device, 0, sizeof *device);
-  if (devfn < 0)
-    return false;
-  device->devfn = (unsigned)devfn;
+  device->devfn = devfn;
   pci_place (device->devfn);
   while ((cap = pci_capability (device->devfn, 9, cap)) != 0)
     {
@@ -93,9 +98,9 @@ start_queue (Virtio *device, unsigned index)
       queue->avail = alloc_pages (1);
       queue->used = alloc_pages (1);
     }
-  memset (queue->desc, 0, 4096);
-  memset ((void *)(uintptr_t)queue->avail, 0, 4096);
-  memset ((void *)(uintptr_t)queue->used, 0, 4096);
+  memset (queue->desc, 0, VIRTIO_RING_SIZE * sizeof (Descriptor));
+  memset ((void *)(uintptr_t)queue->avail, 0, sizeof (AvailRing));
+  memset ((void *)(uintptr_t)queue->used, 0, sizeof (UsedRing));
   queue->n_used = 0;
   write32 (common + QUEUE_DESC, (uint32_t)queue->desc);
   write32 (common + QUEUE_DESC + 4, 0);

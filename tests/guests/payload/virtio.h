@@ -56,6 +56,7 @@ typedef struct
 
 /* Finds the n-th device of a type (2: block) on bus 0, places its BARs and reads its capabilities. */
 bool virtio_open (Virtio *device, uint16_t type, unsigned n);
+bool virtio_open_function (Virtio *device, unsigned devfn);
 /* Status register. */
 uint8_t virtio_status (Virtio *device);
 void virtio_set_status (Virtio *device, uint8_t status);
