@@ -442,7 +442,7 @@ qxl_release_resource (QXLInstance *qxl, QXLReleaseInfoExt info)
       if (command->kind == COMMAND_DRAW)
         {
           display->n_drawables--;
-          display->drawable_bytes -= ((DrawCommand *)command)->size;
+          display->drawable_bytes -= ((DrawCommand *)(gpointer)command)->size;
         }
       g_hash_table_remove (display->commands, command);
     }

@@ -25,7 +25,7 @@ typedef struct
 static Server *
 server_of (gpointer sink, gsize offset)
 {
-  return (Server *)((char *)sink - offset);
+  return (Server *)(gpointer)((char *)sink - offset);
 }
 #define LOG(sink_, member, ...)                                                                    \
   G_STMT_START                                                                                     \
