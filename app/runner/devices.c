@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The PCI devices of a definition with their back ends. Each device's id is its name in the
- * definition; its address is the one written there. */
+/* The PCI devices of a definition with their back ends. Each device's address is the one written
+ * there. */
 #include <string.h>
 
 #include "app/runner/machine-private.h"
 #include "devices/registry.h"
 #include "devices/virtio/console.h"
+
+char *
+runner_device_id (const AlcoveDeviceConfig *config)
+{
+  return g_strdup_printf ("%s.%s", alcove_kind_to_string (config->kind), config->name);
+}
 
 /* (transfer full) a device of a type at its address; properties are set by the caller, who then
  * hands it to finish. */
@@ -14,6 +20,7 @@ begin (RunnerMachine *self, const char *type, const AlcoveDeviceConfig *config, 
 {
   const VmmDeviceOps *ops = device_registry_find (type);
   AlcovePciAddress address = config->address;
+  g_autofree char *id = NULL;
   VmmDevice *device;
 
   g_assert (ops != NULL);
@@ -30,7 +37,8 @@ begin (RunnerMachine *self, const char *type, const AlcoveDeviceConfig *config, 
         }
       address.slot = slot;
     }
-  device = vmm_device_new (ops, config->name);
+  id = runner_device_id (config);
+  device = vmm_device_new (ops, id);
   if (!vmm_device_set_pointer (device, "bus", q35_board_get_root_bus (self->board), error) ||
       !vmm_device_set_uint (device, "devfn", PCI_MAKE_DEVFN (address.slot, address.function),
                             error))

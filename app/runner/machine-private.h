@@ -36,4 +36,6 @@ runner_chars_make (RunnerMachine *self, const AlcoveCharConfig *config, GError *
 CharBackend *runner_chars_make_file (RunnerMachine *self, const char *path, GError **error);
 
 /* devices.c */
+/* (transfer full): the id of a definition's device in the machine, "disk.system". */
+char *runner_device_id (const AlcoveDeviceConfig *config);
 gboolean runner_devices_make (RunnerMachine *self, GError **error);

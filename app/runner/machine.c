@@ -174,7 +174,8 @@ set_boot_order (RunnerMachine *self)
 
   for (guint i = 0; i < n; i++)
     {
-      VmmDevice *device = vmm_machine_find_device (vmm_vm_get_machine (self->vm), order[i]->name);
+      g_autofree char *id = runner_device_id (order[i]);
+      VmmDevice *device = vmm_machine_find_device (vmm_vm_get_machine (self->vm), id);
 
       if (device != NULL)
         q35_board_add_boot_device (self->board, device, i + 1);
