@@ -74,13 +74,34 @@ set_screen_error (AlcoveMachineWindow *self, const char *message)
   self->screen_error = g_strdup (message);
 }
 
+/* A closed window must not live on until its calls have ended: what is left of it would still be
+ * there for assistive technologies. So calls hold it weakly. */
+static gpointer
+hold_weakly (AlcoveMachineWindow *self)
+{
+  GWeakRef *ref = g_new0 (GWeakRef, 1);
+
+  g_weak_ref_init (ref, self);
+  return ref;
+}
+
+static AlcoveMachineWindow *
+take_weak (gpointer data)
+{
+  AlcoveMachineWindow *self = g_weak_ref_get (data);
+
+  g_weak_ref_clear (data);
+  g_free (data);
+  return self;
+}
+
 static void
 on_attached (GObject *source, GAsyncResult *result, gpointer data)
 {
-  g_autoptr (AlcoveMachineWindow) self = data;
+  g_autoptr (AlcoveMachineWindow) self = take_weak (data);
   g_autoptr (GError) error = NULL;
 
-  if (alcove_machine_finish (ALCOVE_MACHINE (source), result, &error) ||
+  if (alcove_machine_finish (ALCOVE_MACHINE (source), result, &error) || !self ||
       g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     return;
   set_screen_error (self, error->message);
@@ -94,7 +115,7 @@ attach (AlcoveDisplay *display, int fd, gpointer data)
   AlcoveMachineWindow *self = data;
 
   alcove_machine_attach_spice_async (self->machine, fd, self->cancellable, on_attached,
-                                     g_object_ref (self));
+                                     hold_weakly (self));
 }
 
 static void
@@ -334,11 +355,14 @@ on_state_changed (AlcoveMachineWindow *self)
 static void
 on_started (GObject *source, GAsyncResult *result, gpointer data)
 {
-  g_autoptr (AlcoveMachineWindow) self = data;
+  g_autoptr (AlcoveMachineWindow) self = take_weak (data);
   g_autoptr (GError) error = NULL;
+  bool started = alcove_machine_finish (ALCOVE_MACHINE (source), result, &error);
 
+  if (!self)
+    return;
   self->starting = false;
-  if (!alcove_machine_finish (ALCOVE_MACHINE (source), result, &error))
+  if (!started)
     {
       g_free (self->start_error);
       self->start_error = g_strdup (error->message);
@@ -359,7 +383,7 @@ alcove_machine_window_start (AlcoveMachineWindow *self)
   self->starting = true;
   g_clear_pointer (&self->start_error, g_free);
   alcove_machine_start_async (self->machine, ALCOVE_START_NONE, NULL, on_started,
-                              g_object_ref (self));
+                              hold_weakly (self));
   update (self);
 }
 

@@ -622,7 +622,11 @@ spice_fixture_set_cursor (SpiceFixture *self, bool visible)
       shape->data_size = sizeof cursor->shape.pixels;
       shape->chunk.data_size = shape->data_size;
       for (guint i = 0; i < CURSOR_SIZE * CURSOR_SIZE; i++)
-        ((guint32 *)shape->chunk.data)[i] = 0xffff0000u;
+        {
+          const guint32 red = GUINT32_TO_LE (0xffff0000u);
+
+          memcpy (shape->chunk.data + i * sizeof red, &red, sizeof red);
+        }
     }
   else
     cursor->cmd.type = QXL_CURSOR_HIDE;
