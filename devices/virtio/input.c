@@ -422,7 +422,7 @@ send_events (VirtioInput *input)
             virtqueue_unpop (vq, chains[--n_chains]);
           if (status == VIRTQUEUE_BROKEN)
             virtio_device_set_broken (device);
-          else if (virtqueue_enable_kicks (vq))
+          else if (virtqueue_wait_for_more (vq))
             virtio_device_schedule_kick (device, 0);
           break;
         }

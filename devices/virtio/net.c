@@ -197,7 +197,7 @@ take_buffers (VirtioNet *net, gsize length, VirtqueueChain **chains)
           virtio_device_set_broken (device);
           return -1;
         }
-      if (!virtqueue_enable_kicks (vq))
+      if (!virtqueue_wait_for_more (vq))
         return 0;
       virtqueue_disable_kicks (vq);
     }

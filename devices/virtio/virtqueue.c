@@ -603,21 +603,33 @@ virtqueue_disable_kicks (Virtqueue *queue)
     set_used_flags (queue, USED_F_NO_NOTIFY);
 }
 
-gboolean
-virtqueue_enable_kicks (Virtqueue *queue)
+/* A doorbell is wanted for the entry at index. TRUE: there is one already, or the queue is broken,
+ * which pop will say. */
+static gboolean
+ask_for_kick (Virtqueue *queue, guint16 index)
 {
   if (!queue->enabled || queue->broken)
     return FALSE;
   queue->kicks_off = FALSE;
   if (queue->event_idx)
-    set_avail_event (queue, queue->avail_next);
+    set_avail_event (queue, index);
   else
     set_used_flags (queue, 0);
   /* What came in before the driver could see this would never be announced. */
   atomic_thread_fence (memory_order_seq_cst);
-  if (queue->broken || !refresh_avail (queue))
-    return TRUE; /* pop will say what is wrong */
-  return queue->avail_known != queue->avail_next;
+  return queue->broken || !refresh_avail (queue) || queue->avail_known != index;
+}
+
+gboolean
+virtqueue_enable_kicks (Virtqueue *queue)
+{
+  return ask_for_kick (queue, queue->avail_next);
+}
+
+gboolean
+virtqueue_wait_for_more (Virtqueue *queue)
+{
+  return ask_for_kick (queue, queue->avail_known);
 }
 
 /* ---- cursors ---- */

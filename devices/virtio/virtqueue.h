@@ -67,6 +67,9 @@ gboolean virtqueue_should_notify (Virtqueue *queue);
 /* Doorbells off while draining, and on again: TRUE from enable means more came in, go on. */
 void virtqueue_disable_kicks (Virtqueue *queue);
 gboolean virtqueue_enable_kicks (Virtqueue *queue) G_GNUC_WARN_UNUSED_RESULT;
+/* As enable, for a device that un-popped chains because they were too few: asks for a doorbell when
+ * there are more than it has seen. TRUE: there are by now. */
+gboolean virtqueue_wait_for_more (Virtqueue *queue) G_GNUC_WARN_UNUSED_RESULT;
 /* Marks it broken (a request that violates the device's own rules beyond repair). */
 void virtqueue_set_broken (Virtqueue *queue);
 

@@ -299,6 +299,25 @@ test_event_idx (Fixture *f, gconstpointer data)
 }
 
 static void
+test_wait_for_more (Fixture *f, gconstpointer event_idx)
+{
+  HarnessSegment segment = { f->buffer, 64, FALSE };
+
+  start (f, FALSE, event_idx != NULL);
+  harness_ring_send (&f->ring, &segment, 1);
+  virtqueue_disable_kicks (f->vq);
+  virtqueue_unpop (f->vq, pop (f));
+  /* One is there, and known. */
+  g_assert_false (virtqueue_wait_for_more (f->vq));
+  g_assert_true (virtqueue_enable_kicks (f->vq));
+  g_assert_false (virtqueue_wait_for_more (f->vq));
+  harness_ring_add (&f->ring, &segment, 1);
+  g_assert_true (harness_ring_publish (&f->ring));
+  g_assert_true (virtqueue_wait_for_more (f->vq));
+  g_assert_false (virtqueue_wait_for_more (f->vq));
+}
+
+static void
 test_set_avail_index (Fixture *f, gconstpointer data)
 {
   HarnessSegment segment = { f->buffer, 64, FALSE };
@@ -590,6 +609,8 @@ main (int argc, char **argv)
   ADD ("reset-in-flight", test_reset_in_flight, NULL);
   ADD ("notify-flags", test_notify_flags, NULL);
   ADD ("event-idx", test_event_idx, NULL);
+  ADD ("wait-for-more", test_wait_for_more, NULL);
+  ADD ("wait-for-more-event-idx", test_wait_for_more, "event idx");
   ADD ("set-avail-index", test_set_avail_index, NULL);
   ADD ("indirect-not-negotiated", test_indirect_not_negotiated, NULL);
   ADD ("twice-in-flight", test_twice_in_flight, NULL);
