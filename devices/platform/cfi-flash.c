@@ -259,7 +259,9 @@ command (CfiFlash *flash, guint64 offset, guint8 byte)
       set_mode (flash, MODE_ERASE);
       break;
     case CMD_CLEAR_STATUS:
-      flash->guest.status = STATUS_READY;
+      /* DEVIATION: the ready bit is cleared with the others until the next operation ends. OVMF
+       * takes a chip for flash only when the status then reads as 0, as the peer's does. */
+      flash->guest.status = 0;
       set_mode (flash, MODE_ARRAY);
       break;
     case CMD_LOCK:
@@ -275,6 +277,7 @@ command (CfiFlash *flash, guint64 offset, guint8 byte)
       set_mode (flash, MODE_QUERY);
       break;
     case CMD_WRITE_BUFFER:
+      flash->guest.status |= STATUS_READY; /* a buffer is free */
       memset (flash->guest.buffer_used, 0, sizeof flash->guest.buffer_used);
       flash->guest.buffer_start = (guint32)(offset & ~(guint64)(BUFFER_SIZE - 1));
       set_mode (flash, MODE_BUFFER_COUNT);
@@ -285,6 +288,24 @@ command (CfiFlash *flash, guint64 offset, guint8 byte)
     }
 }
 
+/* An operation has ended, well or not: the status register is shown, with the ready bit. */
+static void
+finish (CfiFlash *flash)
+{
+  flash->guest.status |= STATUS_READY;
+  set_mode (flash, MODE_STATUS);
+}
+
+/* The same, unless the byte was the command that leaves for the array. */
+static void
+finish_unless_array (CfiFlash *flash, guint8 byte)
+{
+  if (byte == CMD_READ_ARRAY)
+    set_mode (flash, MODE_ARRAY);
+  else
+    finish (flash);
+}
+
 static void
 write_one (CfiFlash *flash, guint64 offset, guint8 byte)
 {
@@ -292,23 +313,23 @@ write_one (CfiFlash *flash, guint64 offset, guint8 byte)
     {
     case MODE_PROGRAM:
       program (flash, offset, byte);
-      set_mode (flash, MODE_STATUS);
+      finish (flash);
       break;
     case MODE_ERASE:
       if (byte == CMD_CONFIRM)
         {
           erase (flash, offset);
-          set_mode (flash, MODE_STATUS);
+          finish (flash);
         }
       else
         {
           /* Command sequence error: both bits. */
           flash->guest.status |= STATUS_ERASE_ERROR | STATUS_PROGRAM_ERROR;
-          set_mode (flash, byte == CMD_READ_ARRAY ? MODE_ARRAY : MODE_STATUS);
+          finish_unless_array (flash, byte);
         }
       break;
     case MODE_LOCK: /* block locks are accepted and not kept */
-      set_mode (flash, byte == CMD_READ_ARRAY ? MODE_ARRAY : MODE_STATUS);
+      finish_unless_array (flash, byte);
       break;
     case MODE_BUFFER_COUNT:
       if (byte < BUFFER_SIZE)
@@ -319,7 +340,7 @@ write_one (CfiFlash *flash, guint64 offset, guint8 byte)
       else
         {
           flash->guest.status |= STATUS_PROGRAM_ERROR;
-          set_mode (flash, MODE_STATUS);
+          finish (flash);
         }
       break;
     case MODE_BUFFER_DATA:
@@ -338,7 +359,7 @@ write_one (CfiFlash *flash, guint64 offset, guint8 byte)
         write_buffer (flash);
       else
         flash->guest.status |= STATUS_PROGRAM_ERROR;
-      set_mode (flash, byte == CMD_READ_ARRAY ? MODE_ARRAY : MODE_STATUS);
+      finish_unless_array (flash, byte);
       break;
     case MODE_ARRAY:
     case MODE_STATUS:
@@ -360,7 +381,7 @@ flash_write (gpointer opaque, guint64 offset, guint size, guint64 value)
     {
       for (guint i = 0; i < size; i++)
         program (flash, offset + i, (guint8)(value >> (i * 8)));
-      set_mode (flash, MODE_STATUS);
+      finish (flash);
     }
   else if (flash->guest.mode == MODE_BUFFER_DATA)
     {
