@@ -101,14 +101,14 @@ def check_tables(suite, path):
 
 def check_input(suite, guest):
     guest.wait_serial(r'^EVENTS ready', 60)
-    guest.call('SendKeys', f'[{KEY_A}, {KEY_B}]', 50)
+    guest.call('SendKeys', 'auu', [KEY_A, KEY_B], 50)
     guest.wait_serial(rf'^EVENT \d+ 1 {KEY_B} 0', 10)
     keys = re.findall(rf'^EVENT \d+ 1 ({KEY_A}|{KEY_B}) ([01])$', guest.serial(), re.M)
     suite.ok(keys == [(str(KEY_A), '1'), (str(KEY_B), '1'), (str(KEY_B), '0'), (str(KEY_A), '0')],
              'keys arrive, pressed in order and released in reverse', keys)
-    guest.call('MovePointer', 0.25, 0.75, 1)
+    guest.call('MovePointer', 'ddu', 0.25, 0.75, 1)
     guest.wait_serial(r'^EVENT \d+ 1 272 1', 10)
-    guest.call('MovePointer', 0.25, 0.75, 0)
+    guest.call('MovePointer', 'ddu', 0.25, 0.75, 0)
     guest.wait_serial(r'^EVENT \d+ 1 272 0', 10)
     text = guest.serial()
     ranges = re.search(r'^INPUT event\d+ ".*" abs (\d+)\.\.(\d+) (\d+)\.\.(\d+)', text, re.M)
@@ -119,7 +119,7 @@ def check_input(suite, guest):
         good = abs(int(at['0']) - 0.25 * wide) <= wide / 500 and \
             abs(int(at['1']) - 0.75 * high) <= high / 500
     suite.ok(good, 'absolute pointer events arrive at the right place', text[-1500:])
-    guest.call('SendKeys', f'[{KEY_ESC}]', 20)
+    guest.call('SendKeys', 'auu', [KEY_ESC], 20)
     guest.wait_serial(r'^INPUT-END', 10)
 
 

@@ -19,7 +19,8 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'images'))
 os.environ['ALCOVE_LAB_OFFLINE'] = '1'      # the kernel is in the cache already
-import kit  # noqa: E402
+import kit  # noqa: E402,F401
+import peerbus  # noqa: E402
 import picture  # noqa: E402,F401
 
 BUILD = os.environ.get('MESON_BUILD_ROOT') or os.path.join(ROOT, 'build')
@@ -168,6 +169,7 @@ class Machine(Guest):
         super().__init__(suite, name)
         self.folder = suite.path(name + '.machine')
         self.runtime = suite.path(name + '.run')
+        self.control = None
         os.makedirs(self.folder, exist_ok=True)
         head = {'uuid': str(uuid.uuid4()), 'name': name, 'memory': 512, 'cpus': 1}
         head.update(machine)
@@ -185,17 +187,12 @@ class Machine(Guest):
                     '--runtime-dir', self.runtime, *args])
         return self
 
-    def call(self, method, *args, seconds=20):
-        """A method of the control protocol."""
-        r = subprocess.run(
-            ['gdbus', 'call', '--address', f'unix:path={self.runtime}/control',
-             '--object-path', '/io/github/alcove_vm/Machine1',
-             '--method', 'io.github.alcove_vm.Machine1.' + method, *map(str, args)],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-            timeout=seconds * SLOW)
-        if r.returncode:
-            raise RuntimeError(f'{method}: {r.stdout.strip()}')
-        return r.stdout.strip()
+    def call(self, method, signature='', *values, seconds=20):
+        """A method of the control protocol; the raw body of its answer."""
+        if self.control is None:
+            self.control = peerbus.Peer(f'{self.runtime}/control', seconds * SLOW)
+        return self.control.call('/io/github/alcove_vm/Machine1', 'io.github.alcove_vm.Machine1',
+                                 method, signature, values)
 
 
 class Peer(Guest):

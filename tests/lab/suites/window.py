@@ -10,7 +10,7 @@ import sys
 import time
 
 import picture
-from guestlab import BUILD, CMDLINE, SLOW, Guest, Machine, Suite, image
+from guestlab import CMDLINE, SLOW, Guest, Machine, Suite, image
 
 SCREEN = (1600, 1200)
 
@@ -39,16 +39,6 @@ class XServer:
         self.process.wait()
 
 
-def built_environment():
-    """What "meson devenv" sets, read from its dump: NAME="value" lines."""
-    r = subprocess.run(['meson', 'devenv', '-C', BUILD, '--dump'], stdout=subprocess.PIPE,
-                       stderr=subprocess.DEVNULL, text=True, check=True)
-    env = dict(os.environ)
-    for name, value in re.findall(r'^(\w+)="(.*)"$', r.stdout, re.M):
-        env[name] = os.path.expandvars(value)
-    return env
-
-
 def wait_pattern(suite, x, size, seconds, name):
     """Waits until the picture of this size is on the screen; the last difference otherwise."""
     limit = time.monotonic() + seconds * SLOW
@@ -64,7 +54,7 @@ def wait_pattern(suite, x, size, seconds, name):
 
 
 def run(suite, x):
-    env = built_environment()
+    env = dict(os.environ)
     env.update(DISPLAY=x.display, GDK_BACKEND='x11', GSK_RENDERER='cairo', GSETTINGS_BACKEND='memory',
                GTK_A11Y='none', NO_AT_BRIDGE='1')
     env.pop('WAYLAND_DISPLAY', None)
