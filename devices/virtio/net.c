@@ -85,6 +85,7 @@ typedef struct
     gboolean attached;  /* the back end delivers to us */
     gboolean running;   /* device lock: between activate and deactivate */
     gboolean in_kernel; /* device lock: vhost serves, or is about to */
+    gboolean start_pending;
     gboolean inside;
     gboolean rx_notify;
     gint vhost_error; /* errno why it does not serve */
@@ -510,26 +511,6 @@ serve_control (VirtioNet *net)
     virtio_device_schedule_kick (device, QUEUE_CTRL);
 }
 
-static void
-net_kick (VirtioDevice *device, guint queue)
-{
-  VirtioNet *net = (VirtioNet *)device;
-
-  net->host.inside = TRUE;
-  if (queue == QUEUE_CTRL)
-    serve_control (net);
-  else if (!net->host.in_kernel)
-    {
-      if (queue == QUEUE_TX)
-        transmit (net);
-      else if (net->host.attached)
-        net->config.backend->ops->rx_ready (net->config.backend);
-    }
-  net->host.inside = FALSE;
-}
-
-/* ---- life cycle ---- */
-
 static guint
 guest_offloads (VirtioNet *net)
 {
@@ -550,38 +531,54 @@ guest_offloads (VirtioNet *net)
   return offloads;
 }
 
-/* On the worker: the driver is there. Chooses who serves the rings. */
+/* In the first kick after the driver came, or after a pause: chooses who serves the rings. */
 static void
-start_data_path (gpointer user_data)
+start_data_path (VirtioNet *net)
 {
-  VirtioNet *net = user_data;
   VirtioDevice *device = &net->parent;
   NetBackend *backend = net->config.backend;
-  gboolean attach = FALSE;
 
-  virtio_device_lock_queue (device, QUEUE_RX);
-  if (net->host.running && backend != NULL)
+  net->host.start_pending = FALSE;
+  if (backend == NULL)
+    return;
+  backend->ops->set_offloads (backend, guest_offloads (net));
+  if (net->host.in_kernel)
     {
-      backend->ops->set_offloads (backend, guest_offloads (net));
-      if (net->host.in_kernel)
-        {
-          net->host.vhost_error = -vhost_net_start (net->host.vhost);
-          net->host.in_kernel = net->host.vhost_error == 0;
-        }
-      attach = !net->host.in_kernel && !net->host.attached;
+      net->host.vhost_error = -vhost_net_start (net->host.vhost);
+      net->host.in_kernel = net->host.vhost_error == 0;
     }
-  virtio_device_unlock_queue (device, QUEUE_RX);
-  if (attach)
+  if (net->host.in_kernel)
+    return;
+  if (!net->host.attached)
     {
       net->host.attached = TRUE;
       backend->ops->attach (backend, device->worker, &net_receiver, net);
     }
-  if (!net->host.in_kernel)
-    {
-      virtio_device_schedule_kick (device, QUEUE_RX);
-      virtio_device_schedule_kick (device, QUEUE_TX);
-    }
+  virtio_device_schedule_kick (device, QUEUE_RX);
+  virtio_device_schedule_kick (device, QUEUE_TX);
 }
+
+static void
+net_kick (VirtioDevice *device, guint queue)
+{
+  VirtioNet *net = (VirtioNet *)device;
+
+  net->host.inside = TRUE;
+  if (net->host.start_pending)
+    start_data_path (net);
+  if (queue == QUEUE_CTRL)
+    serve_control (net);
+  else if (!net->host.in_kernel)
+    {
+      if (queue == QUEUE_TX)
+        transmit (net);
+      else if (net->host.attached)
+        net->config.backend->ops->rx_ready (net->config.backend);
+    }
+  net->host.inside = FALSE;
+}
+
+/* ---- life cycle ---- */
 
 static void
 net_activate (VirtioDevice *device)
@@ -592,7 +589,7 @@ net_activate (VirtioDevice *device)
   net->host.in_kernel = net->host.vhost != NULL;
   if (!virtio_device_has_feature (device, FEATURE_CTRL_RX))
     net->guest.rx_mode[CTRL_RX_PROMISC] = 1;
-  vmm_worker_post (device->worker, start_data_path, net);
+  net->host.start_pending = TRUE;
 }
 
 static void
@@ -617,7 +614,7 @@ net_deactivate (VirtioDevice *device)
 
   vmm_worker_call (device->worker, stop_vhost, net);
   virtio_device_lock_queue (device, QUEUE_RX);
-  net->host.running = net->host.in_kernel = FALSE;
+  net->host.running = net->host.in_kernel = net->host.start_pending = FALSE;
   net->host.rx_notify = FALSE;
   reset_guest_state (net);
   virtio_device_unlock_queue (device, QUEUE_RX);
@@ -638,7 +635,11 @@ net_quiesce_queues (VirtioDevice *device)
 static void
 net_resume_queues (VirtioDevice *device)
 {
-  vmm_worker_post (device->worker, start_data_path, device);
+  VirtioNet *net = (VirtioNet *)device;
+
+  virtio_device_lock_queue (device, QUEUE_RX);
+  net->host.start_pending = TRUE; /* the kicks of resume come next */
+  virtio_device_unlock_queue (device, QUEUE_RX);
 }
 
 static const VirtioDeviceOps net_virtio_ops = {

@@ -667,7 +667,6 @@ virtio_device_finish (VirtioDevice *device)
     }
   if (device->parent.core != NULL)
     pci_device_finish (&device->parent);
-  device->transport = NULL;
   for (guint i = 0; t->queues != NULL && i < t->n_queues; i++)
     {
       VirtioQueueState *queue = &t->queues[i];
@@ -681,6 +680,8 @@ virtio_device_finish (VirtioDevice *device)
       if (queue->device != NULL)
         g_mutex_clear (&queue->own_lock);
     }
+  /* Calls that a device posted to its worker ran before its sources were removed. */
+  device->transport = NULL;
   g_free (t->queues);
   g_mutex_clear (&t->isr_lock);
   g_mutex_clear (&t->doorbell_lock);
