@@ -228,8 +228,12 @@ main (int argc, char **argv)
     }
   else
     {
+      gboolean told = program.options.ready_fd >= 0 && program.options.conf != NULL;
+
       report_ready (&program, error);
-      fprintf (stderr, "alcove-vmm: %s\n", error->message);
+      /* A machine's log keeps it; on the terminal of "alcove run" once is enough. */
+      if (!told)
+        fprintf (stderr, "alcove-vmm: %s\n", error->message);
       program.status = 1;
     }
   runner_control_free (program.control);
