@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 
-import picture
 from guestlab import CMDLINE, SLOW, Guest, Machine, Suite, image
+import picture                          # found by the path that guestlab adds
 
 SCREEN = (1600, 1200)
 
@@ -27,8 +27,8 @@ class XServer:
             ['Xvfb', '-displayfd', str(w), '-screen', '0', f'{SCREEN[0]}x{SCREEN[1]}x24',
              '-fbdir', folder, '-nolisten', 'tcp'], pass_fds=[w], stdout=self.log, stderr=self.log)
         os.close(w)
-        self.display = ':' + os.read(r, 16).decode().strip()
-        os.close(r)
+        with os.fdopen(r) as line:      # the number and its end of line come in two writes
+            self.display = ':' + line.readline().strip()
         self.file = os.path.join(folder, 'Xvfb_screen0')
 
     def __enter__(self):
