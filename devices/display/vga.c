@@ -130,7 +130,8 @@ vga_set_preferred_locked (Vga *vga, guint width, guint height)
 {
   vga->preferred_width = width != 0 ? width : VGA_DEFAULT_WIDTH;
   vga->preferred_height = height != 0 ? height : VGA_DEFAULT_HEIGHT;
-  edid_make (vga->preferred_width, vga->preferred_height, display_scanout_get_index (vga->scanout) + 1, vga->edid);
+  edid_make (vga->preferred_width, vga->preferred_height,
+             display_scanout_get_index (vga->scanout) + 1, vga->edid);
 }
 
 void
