@@ -104,9 +104,14 @@ make_board (RunnerMachine *self, const AlcoveMachineConfig *config, GError **err
 {
   g_autofree char *code = NULL;
   g_autofree char *vars = NULL;
+  g_autofree guint32 *apic_ids = g_new (guint32, config->cpus);
   Q35Config board = {
     .ram_size = config->memory_mib << 20,
     .n_vcpus = config->cpus,
+    .apic_ids = apic_ids,
+    .sockets = config->sockets,
+    .cores = config->cores,
+    .threads = config->threads,
     .phys_bits = vmm_vm_get_phys_bits (self->vm),
     .firmware = firmware_kind (config->firmware),
     .machine_name = config->title,
@@ -119,6 +124,8 @@ make_board (RunnerMachine *self, const AlcoveMachineConfig *config, GError **err
     .n_root_ports = 4,
   };
 
+  for (guint i = 0; i < config->cpus; i++)
+    apic_ids[i] = vmm_vm_get_apic_id (self->vm, i);
   parse_uuid (config->uuid, board.uuid);
   if (!runner_firmware_prepare (config, &code, &vars, error))
     return FALSE;

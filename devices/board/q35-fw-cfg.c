@@ -4,6 +4,7 @@
 
 #include "devices/board/q35-acpi.h"
 #include "vmm/boot/e820.h"
+#include "vmm/vm.h"
 
 #include <linux/pci_regs.h>
 #include <string.h>
@@ -253,9 +254,9 @@ q35_board_fill_smbios_config (Q35Board *board, VmmSmbiosConfig *config)
     .manufacturer = "Alcove",
     .product = "Virtual Machine (q35)",
     .version = ALCOVE_VERSION,
-    .sockets = 1,
-    .cores = board->config.n_vcpus,
-    .threads = 1,
+    .sockets = board->config.cores == 0 ? 1 : MAX (board->config.sockets, 1),
+    .cores = board->config.cores == 0 ? board->config.n_vcpus : board->config.cores,
+    .threads = board->config.cores == 0 ? 1 : MAX (board->config.threads, 1),
     .low_ram = q35_memory_get_low (board->memory),
     .high_ram = q35_memory_get_high (board->memory),
     .uefi = board->config.firmware == Q35_FIRMWARE_UEFI,
@@ -301,7 +302,8 @@ q35_board_fill_fw_cfg (Q35Board *board, GError **error)
 
   q35_board_get_layout (board, &layout);
   vmm_e820_init (&map);
-  if (!vmm_e820_build_firmware (&map, &layout))
+  if (!vmm_e820_build_firmware (&map, &layout) ||
+      !vmm_e820_add (&map, VMM_KVM_RESERVED_BASE, VMM_KVM_RESERVED_SIZE, VMM_E820_RESERVED))
     {
       g_set_error_literal (error, VMM_ERROR, VMM_ERROR_FAILED,
                            "The machine's memory map could not be made.");

@@ -428,7 +428,8 @@ q35_board_new (VmmMachine *machine, const Q35Config *config, GError **error)
   board->boot_devices = g_array_new (FALSE, FALSE, sizeof (Q35BootDevice));
   board->apic_ids = g_new (guint32, config->n_vcpus);
   for (guint i = 0; i < config->n_vcpus; i++)
-    board->apic_ids[i] = i;
+    board->apic_ids[i] = config->apic_ids != NULL ? config->apic_ids[i] : i;
+  board->config.apic_ids = board->apic_ids;
   board->root = pci_bus_new (machine, "pcie.0", &root_bus_ops, board);
   board->memory = q35_memory_new (machine, config, error);
   /* On failure the machine keeps what was made until it is freed. */

@@ -38,7 +38,10 @@ typedef struct
   guint64 ram_size; /* bytes, multiple of 1 MiB, >= 1 MiB */
   VmmRamFlags ram_flags;
   guint n_vcpus;
-  guint phys_bits; /* for the 64-bit PCI window */
+  /* What the guest's tables say of them; as the VM's CPUID does. */
+  const guint32 *apic_ids;       /* (nullable) n_vcpus of them; NULL: 0, 1, 2 ... Copied. */
+  guint sockets, cores, threads; /* cores: 0 means one socket of n_vcpus cores */
+  guint phys_bits;               /* for the 64-bit PCI window */
   Q35FirmwareKind firmware;
   const char *firmware_code; /* path */
   const char *firmware_vars; /* path of this machine's variable store (UEFI), written back */
