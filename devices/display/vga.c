@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "devices/display/vga-private.h"
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include "devices/display/edid.h"
 
 #define REFRESH_NS      (VMM_NSEC_PER_SEC / 60)
@@ -92,15 +94,21 @@ vga_finish (Vga *vga)
   g_clear_pointer (&vga->row, g_free);
 }
 
+/* Makes all of it zero and gives the pages back: memory that no guest draws into costs nothing. */
+static void
+clear_vram (Vga *vga)
+{
+  if (madvise (vmm_ram_block_get_data (vga->vram), VGA_VRAM_SIZE, MADV_REMOVE) < 0)
+    memset (vmm_ram_block_get_data (vga->vram), 0, VGA_VRAM_SIZE);
+  vmm_ram_block_mark_dirty (vga->vram, 0, VGA_VRAM_SIZE);
+}
+
 void
 vga_reset (Vga *vga)
 {
   g_mutex_lock (vga->lock);
   vga_reset_registers (&vga->r);
-  /* Gives the pages back, so that memory no guest draws into costs nothing. */
-  if (madvise (vmm_ram_block_get_data (vga->vram), VGA_VRAM_SIZE, MADV_REMOVE) < 0)
-    memset (vmm_ram_block_get_data (vga->vram), 0, VGA_VRAM_SIZE);
-  vmm_ram_block_mark_dirty (vga->vram, 0, VGA_VRAM_SIZE);
+  clear_vram (vga);
   vga->dirty = TRUE;
   arm (vga);
   g_mutex_unlock (vga->lock);
@@ -198,12 +206,28 @@ static const VmmStateField register_fields[] = {
   VMM_STATE_ARRAY (VgaRegisters, vbe, VMM_STATE_U16, VGA_N_VBE),
 };
 
+/* The end of the last page that was ever touched; looking at the others would make them. */
+static gsize
+touched_vram (Vga *vga)
+{
+  int fd = vmm_ram_block_get_fd (vga->vram);
+  off_t data, hole = 0;
+
+  while ((data = lseek (fd, hole, SEEK_DATA)) >= 0)
+    {
+      hole = lseek (fd, data, SEEK_HOLE);
+      if (hole < 0)
+        return VGA_VRAM_SIZE;
+    }
+  return errno == ENXIO ? MIN ((gsize)hole, VGA_VRAM_SIZE) : VGA_VRAM_SIZE;
+}
+
 /* Video memory is mostly zero: what comes after its last byte is not written. */
 static gsize
 used_vram (Vga *vga)
 {
   const guint8 *vram = vmm_ram_block_get_data (vga->vram);
-  gsize size = VGA_VRAM_SIZE;
+  gsize size = touched_vram (vga);
 
   while (size > 0 && *(const guint64 *)(gconstpointer)(vram + size - 8) == 0)
     size -= 8;
@@ -248,9 +272,8 @@ vga_load (Vga *vga, VmmStateReader *reader, GError **error)
     }
   g_mutex_lock (vga->lock);
   vga->r = r;
+  clear_vram (vga);
   memcpy (vmm_ram_block_get_data (vga->vram), vram, length);
-  memset (vmm_ram_block_get_data (vga->vram) + length, 0, VGA_VRAM_SIZE - length);
-  vmm_ram_block_mark_dirty (vga->vram, 0, VGA_VRAM_SIZE);
   vga->dirty = TRUE;
   g_mutex_unlock (vga->lock);
   return TRUE;
