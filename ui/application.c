@@ -144,6 +144,13 @@ on_preferences (GSimpleAction *action, GVariant *parameter, gpointer data)
 }
 
 static void
+on_shortcuts (GSimpleAction *action, GVariant *parameter, gpointer data)
+{
+  alcove_compat_present_shortcuts (gtk_application_get_active_window (data),
+                                   "/io/github/alcove_vm/Alcove/shortcuts.ui");
+}
+
+static void
 on_about (GSimpleAction *action, GVariant *parameter, gpointer data)
 {
   GtkWindow *parent = gtk_application_get_active_window (data);
@@ -189,6 +196,7 @@ static const GActionEntry entries[] = {
   { .name = "view", .activate = on_view, .parameter_type = "s" },
   { .name = "start", .activate = on_start, .parameter_type = "s" },
   { .name = "preferences", .activate = on_preferences },
+  { .name = "shortcuts", .activate = on_shortcuts },
   { .name = "about", .activate = on_about },
   { .name = "notice", .activate = on_notice, .parameter_type = "s" },
   { .name = "quit", .activate = on_quit },
@@ -213,6 +221,7 @@ alcove_application_startup (GApplication *application)
   g_action_map_add_action_entries (G_ACTION_MAP (self), entries, G_N_ELEMENTS (entries), self);
   set_accel (self, "app.new", "<Control>n");
   set_accel (self, "app.preferences", "<Control>comma");
+  set_accel (self, "app.shortcuts", "<Control>question");
   set_accel (self, "app.quit", "<Control>q");
   set_accel (self, "win.search", "<Control>f");
   set_accel (self, "win.fullscreen", "F11");

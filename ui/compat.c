@@ -286,6 +286,25 @@ alcove_compat_present_about (GtkWidget *parent, const char *app_id, const char *
 }
 
 /**
+ * alcove_compat_present_shortcuts:
+ * @resource: path of a template with an object "shortcuts"
+ *
+ * Made anew each time and not kept as GTK would by itself: GTK 4.8 answers assistive technologies
+ * that ask for a window which has just gone with the last window there is, and crashes when that one
+ * is hidden and was never shown.
+ */
+void
+alcove_compat_present_shortcuts (GtkWindow *parent, const char *resource)
+{
+  g_autoptr (GtkBuilder) builder = gtk_builder_new_from_resource (resource);
+  GtkWindow *window = GTK_WINDOW (gtk_builder_get_object (builder, "shortcuts"));
+
+  gtk_window_set_transient_for (window, parent);
+  gtk_window_set_destroy_with_parent (window, TRUE);
+  gtk_window_present (window);
+}
+
+/**
  * alcove_compat_announce:
  *
  * Tells assistive technologies about something that changed by itself, where GTK can (4.14).

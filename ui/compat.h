@@ -52,6 +52,7 @@ void alcove_compat_save_file (GtkWidget *parent,
                               AlcoveCompatFileFunc func,
                               gpointer user_data);
 void alcove_compat_present_about (GtkWidget *parent, const char *app_id, const char *version);
+void alcove_compat_present_shortcuts (GtkWindow *parent, const char *resource);
 void alcove_compat_announce (GtkWidget *widget, const char *message);
 
 G_END_DECLS

@@ -183,6 +183,21 @@ class Desk:
         action.do_action(0)
         return node
 
+    def choose(self, button, contains, under=None, picture=None):
+        """Opens a button's menu and uses an item of it."""
+        for attempt in range(5):
+            self.press(button, under=under)
+            try:
+                self.find(contains=contains, role="menu item", timeout=3)
+                break
+            except Failure:
+                # The click may have closed something else: a tooltip, a dialog on its way out.
+                if attempt == 4:
+                    raise
+        if picture:
+            self.picture(picture)
+        return self.press(contains=contains, role="menu item")
+
     def _window_of(self, node):
         while node and node.get_role_name() not in ("frame", "dialog", "window"):
             node = node.get_parent()
@@ -196,13 +211,18 @@ class Desk:
     def center(self, node):
         """The middle of a thing on the screen."""
         extents = node.get_component_iface().get_extents(Atspi.CoordType.WINDOW)
-        title = self._window_of(node).get_name()
+        frame = self._window_of(node)
+        title = frame.get_name()
         windows = wait_for(f"the window {title}", lambda: self.windows(title))
         out = subprocess.run(["xdotool", "getwindowgeometry", "--shell", windows[-1]],
                              stdout=subprocess.PIPE, text=True, check=True).stdout
         place = dict(line.split("=") for line in out.split())
-        return (int(place["X"]) + extents.x + extents.width // 2,
-                int(place["Y"]) + extents.y + extents.height // 2)
+        # Places count from inside the frame that the program draws around its window.
+        inside = frame.get_child_at_index(0).get_component_iface().get_extents(
+            Atspi.CoordType.WINDOW)
+        border = (int(place["WIDTH"]) - inside.width) // 2
+        return (int(place["X"]) + border + extents.x + extents.width // 2,
+                int(place["Y"]) + border + extents.y + extents.height // 2)
 
     def click(self, node, button=1):
         x, y = self.center(node)

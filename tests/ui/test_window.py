@@ -85,8 +85,7 @@ def test_create(desk):
     desk.press("Resume", "push button")
     wait_for("the machine to go on", lambda: desk.log().count("state running") == 2)
 
-    desk.press("Power")
-    desk.press(contains="Force Off", role="menu item")
+    desk.choose("Power", "Force Off")
     desk.find(contains="Force “First Light” Off?")
     desk.picture("08-force-off")
     desk.press("Force Off", "push button")
@@ -101,8 +100,7 @@ def test_shut_down(desk):
     desk.press("Start", "push button")
     desk.wait_log("state running")
     desk.find("Screen of the machine")
-    desk.press("Power")
-    desk.press("Shut Down", role="menu item")
+    desk.choose("Power", "Shut Down")
     desk.wait_log("state stopping")
     desk.wait_log("state stopped")
     desk.find("The Machine Is Off")
@@ -199,9 +197,7 @@ def test_library(desk):
     desk.keys("Escape")
     row = desk.find(contains="alpha", role="list item")
 
-    desk.press("Machine menu", under=row)
-    desk.picture("14-machine-menu")
-    desk.press("Move to Trash", role="menu item")
+    desk.choose("Machine menu", "Move to Trash", under=row, picture="14-machine-menu")
     desk.gone(contains="alpha", role="list item")
     check(not os.path.exists(desk.machines + "/alpha"), "the folder is still there")
     desk.find(contains="is in the trash")
@@ -249,8 +245,7 @@ def test_keyboard(desk):
     desk.find("Release Keys")
     desk.keys("Escape")
 
-    desk.press("Send keys")
-    desk.press("Ctrl+Alt+Delete", role="menu item")
+    desk.choose("Send keys", "Ctrl+Alt+Delete")
     desk.wait_log("send-keys [29, 56, 111]")
 
 
