@@ -119,6 +119,8 @@ class Guest:
             return f.read().replace('\r', '')
 
     def messages(self):
+        if not os.path.exists(self.log_path):
+            return ''
         with open(self.log_path, encoding='utf-8', errors='replace') as f:
             return f.read()
 
