@@ -6,20 +6,22 @@
 #include "app/error.h"
 #include "app/suggest.h"
 
-/* The first name of a code is the one that is shown. */
+/* clang-format off: it would not come to rest on this list */
 #define KEYS(X)                                                                                                             \
   X ("esc", KEY_ESC)                                                                                                        \
   X ("escape", KEY_ESC)                                                                                                     \
   X ("1", KEY_1)                                                                                                            \
-  X ("2", KEY_2) X ("3", KEY_3) X ("4", KEY_4) X ("5", KEY_5) X ("6", KEY_6) X ("7", KEY_7) X (                             \
-      "8", KEY_8) X ("9", KEY_9) X ("0", KEY_0) X ("minus", KEY_MINUS) X ("equal", KEY_EQUAL)                               \
-      X ("backspace", KEY_BACKSPACE) X ("tab", KEY_TAB) X ("q", KEY_Q) X ("w", KEY_W) X (                                   \
-          "e", KEY_E) X ("r", KEY_R) X ("t", KEY_T) X ("y", KEY_Y) X ("u", KEY_U) X ("i", KEY_I)                            \
-          X ("o", KEY_O) X ("p", KEY_P) X ("bracketleft", KEY_LEFTBRACE) X (                                                \
-              "bracketright", KEY_RIGHTBRACE) X ("enter", KEY_ENTER) X ("return", KEY_ENTER)                                \
-              X ("ret", KEY_ENTER) X ("ctrl", KEY_LEFTCTRL) X ("control", KEY_LEFTCTRL) X (                                 \
-                  "leftctrl",                                                                                               \
-                  KEY_LEFTCTRL) X ("a", KEY_A)                                                                              \
+  X ("2", KEY_2)                                                                                                            \
+  X ("3", KEY_3)                                                                                                            \
+  X ("4", KEY_4) X ("5", KEY_5) X ("6", KEY_6) X ("7", KEY_7) X ("8", KEY_8) X ("9", KEY_9) X (                             \
+      "0", KEY_0) X ("minus", KEY_MINUS) X ("equal", KEY_EQUAL) X ("backspace", KEY_BACKSPACE)                              \
+      X ("tab", KEY_TAB) X ("q", KEY_Q) X ("w", KEY_W) X ("e", KEY_E) X ("r", KEY_R) X (                                    \
+          "t", KEY_T) X ("y", KEY_Y) X ("u", KEY_U) X ("i", KEY_I) X ("o", KEY_O) X ("p", KEY_P)                            \
+          X ("bracketleft", KEY_LEFTBRACE) X ("bracketright", KEY_RIGHTBRACE)                                               \
+              X ("enter", KEY_ENTER) X ("return", KEY_ENTER) X ("ret", KEY_ENTER) X (                                       \
+                  "ctrl", KEY_LEFTCTRL) X ("control",                                                                       \
+                                           KEY_LEFTCTRL) X ("leftctrl",                                                     \
+                                                            KEY_LEFTCTRL) X ("a", KEY_A)                                    \
                   X ("s", KEY_S) X ("d", KEY_D) X ("f", KEY_F) X ("g", KEY_G) X ("h", KEY_H) X (                            \
                       "j",                                                                                                  \
                       KEY_J) X ("k",                                                                                        \
@@ -106,6 +108,7 @@
                                                                                                      KEY_SLEEP)             \
                                                                                                       X ("wakeup",          \
                                                                                                          KEY_WAKEUP)
+/* clang-format on */
 
 #define NAME_OF(name, code) name,
 #define CODE_OF(name, code) code,

@@ -8,6 +8,8 @@
 #include "app/suggest.h"
 
 static const CliVerb verbs[] = {
+  { "check", "", "what this host can do, and what mends what it cannot",
+    "The exit status is 1 when no machine can run.", cli_check },
   { "list", "", "the machines and what they do", NULL, cli_list },
   { "show", "NAME", "one machine: its definition and state", NULL, cli_show },
   { "create", "NAME", "make a machine",
