@@ -123,7 +123,7 @@ show () {
   view=$!
 
   # Wait for what the guest says, then for its picture; the emulated outer machine is slow.
-  limit=$(($(date +%s) + ${ALCOVE_TRY_TIMEOUT:-420}))
+  limit=$(($(date +%s) + ${ALCOVE_TRY_TIMEOUT:-700}))
   step=userspace
   while :; do
     case $step in
@@ -187,7 +187,7 @@ fi
 say "stock kernels do not run here: $fact; so this happens in the emulated lab"
 sh data/packages/install.sh lab
 status=0
-tests/lab/lab --timeout "${ALCOVE_TRY_TIMEOUT:-600}" --out "$out" -- sh app/try.sh --inside ||
+tests/lab/lab --timeout $((${ALCOVE_TRY_TIMEOUT:-700} + 80)) --out "$out" -- sh app/try.sh --inside ||
   status=$?
 echo "window: $out/window.png"
 echo "serial: $out/serial.log"
