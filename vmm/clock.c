@@ -223,6 +223,11 @@ on_timerfd (gpointer user_data)
   gint64 now;
 
   g_mutex_lock (&clock->lock);
+  if (queue->n_timers == 0) /* another thread is about to remove this source */
+    {
+      g_mutex_unlock (&clock->lock);
+      return;
+    }
   queue->armed = VMM_CLOCK_NEVER;
   now = get_ns_locked (clock);
   queue->n_timers++; /* keeps the queue while callbacks may free its timers */
