@@ -17,6 +17,7 @@
 #define FOURCC_XRGB8888       0x34325258 /* DRM_FORMAT_XRGB8888, "XR24" */
 #define MAX_DRAWABLES         64
 #define MAX_DRAWABLE_BYTES    (48 * 1024 * 1024)
+#define DRAW_WAIT_US          (G_USEC_PER_SEC)
 #define MONITORS_COOKIE       1
 #define DRAW_COOKIE           2
 #define QXL_SURFACE_KEEP_DATA 1 /* QXL_SURF_FLAG_KEEP_DATA: the memory already holds the picture */
@@ -65,6 +66,7 @@ struct _SpiceDisplay
 
   /* SPICE thread */
   SpiceShow show;     /* what is wanted */
+  gboolean held;      /* the client changes: no draws until set_show */
   SpiceShow shown_as; /* how `shown` is there now */
   DisplaySurface *shown;
   guint8 *primary;
@@ -86,6 +88,7 @@ struct _SpiceDisplay
   guint32 cursor_unique;
   /* lock: between the SPICE thread and the server's worker */
   gboolean draw_in_flight;
+  GCond draw_done;
   DisplaySurface *drawn; /* what drawables are taken from; NULL: no primary surface */
   guint n_drawables;     /* the server keeps them until covered or asked to let go */
   gsize drawable_bytes;
@@ -472,6 +475,7 @@ qxl_async_complete (QXLInstance *qxl, uint64_t cookie)
     return;
   g_mutex_lock (&display->lock);
   display->draw_in_flight = FALSE;
+  g_cond_signal (&display->draw_done);
   g_mutex_unlock (&display->lock);
   spice_wake (display->wake);
 }
@@ -655,7 +659,7 @@ display_update (gpointer user_data)
   gboolean cursor, draw = FALSE, wake = FALSE, stuck = FALSE;
   Damage area;
 
-  if (!apply_surface (display) || display->show == SPICE_SHOW_NOTHING)
+  if (display->held || !apply_surface (display) || display->show == SPICE_SHOW_NOTHING)
     return;
 
   g_mutex_lock (&display->lock);
@@ -682,12 +686,36 @@ display_update (gpointer user_data)
 }
 
 void
+spice_display_hold (SpiceDisplay *display)
+{
+  display->held = TRUE;
+}
+
+/* A draw that went out just before the client did is completed by the server's worker alone. The
+ * scanout must be gone before the next client's display channel comes: one that cannot take
+ * scanouts would be dropped. */
+void
+spice_display_wait_for_draw (SpiceDisplay *display)
+{
+  gint64 end = g_get_monotonic_time () + DRAW_WAIT_US;
+
+  g_mutex_lock (&display->lock);
+  while (display->draw_in_flight && g_cond_wait_until (&display->draw_done, &display->lock, end))
+    continue;
+  g_mutex_unlock (&display->lock);
+}
+
+void
 spice_display_set_show (SpiceDisplay *display, SpiceShow show)
 {
   SpiceShow before = display->show;
 
+  display->held = FALSE;
   if (before == show)
-    return;
+    {
+      display_update (display);
+      return;
+    }
   if (show == SPICE_SHOW_NOTHING)
     display_scanout_remove_consumer (display->scanout, display);
   g_mutex_lock (&display->lock);
@@ -710,6 +738,7 @@ spice_display_new (SpiceBackend *spice, DisplayScanout *scanout, guint index)
   char address[32];
 
   g_mutex_init (&display->lock);
+  g_cond_init (&display->draw_done);
   display->spice = spice;
   display->scanout = scanout;
   display->index = index;
@@ -738,5 +767,6 @@ spice_display_free (SpiceDisplay *display)
   g_free (display->cursor_argb);
   g_hash_table_unref (display->commands);
   g_mutex_clear (&display->lock);
+  g_cond_clear (&display->draw_done);
   g_free (display);
 }

@@ -62,6 +62,10 @@ void spice_backend_channel_event (SpiceBackend *spice, int event, SpiceChannelEv
 SpiceDisplay *spice_display_new (SpiceBackend *spice, DisplayScanout *scanout, guint index);
 /* After spice_server_destroy, which may still have pointed to its memory. */
 void spice_display_free (SpiceDisplay *display);
+/* The client changes: no draws until set_show, which follows in the loop's next turn. */
+void spice_display_hold (SpiceDisplay *display);
+/* Waits for a draw that is on its way, at most a second. Only when its client is gone. */
+void spice_display_wait_for_draw (SpiceDisplay *display);
 void spice_display_set_show (SpiceDisplay *display, SpiceShow show);
 
 /* input.c */

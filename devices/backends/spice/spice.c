@@ -94,7 +94,10 @@ apply_client (gpointer user_data)
       spice_input_client_gone (spice->input);
     }
   for (guint i = 0; i < spice->n_displays; i++)
-    spice_display_set_show (spice->displays[i], spice->show);
+    {
+      spice_display_wait_for_draw (spice->displays[i]);
+      spice_display_set_show (spice->displays[i], spice->show);
+    }
 }
 
 /* Only the main channel matters: one client at a time, and a new one pushes the old one out. The
@@ -124,6 +127,8 @@ spice_backend_channel_event (SpiceBackend *spice, int event, SpiceChannelEventIn
       return;
     }
   g_atomic_int_set (&spice->n_clients, spice->has_client);
+  for (guint i = 0; i < spice->n_displays; i++)
+    spice_display_hold (spice->displays[i]);
   if (spice->client_wake != NULL)
     spice_wake (spice->client_wake);
 }
