@@ -32,6 +32,7 @@
 
 #define BUFFER_SIZE 128 /* bytes; CFI 2Ah says so */
 #define QUIET_NS    VMM_NSEC_PER_SEC
+#define RETRY_NS    (30 * VMM_NSEC_PER_SEC)
 #define MAX_SIZE    (16u << 20)
 
 typedef enum
@@ -73,7 +74,8 @@ struct _CfiFlash
     VmmRamBlock *block;
     VmmMapping *mapping;
     VmmTimer *quiet;
-    gboolean dirty;     /* contents differ from the file */
+    gboolean dirty; /* contents differ from the file */
+    gint64 last_write_ns;
     GMutex write_mutex; /* one write-back at a time; outside the device's lock */
     guint64 n_write_errors;
     int folder; /* O_PATH, where the file is replaced; -1 when read-only */
@@ -109,10 +111,14 @@ set_mode (CfiFlash *flash, Mode mode)
 static void
 mark_dirty (CfiFlash *flash, guint64 offset, guint64 length)
 {
+  gint64 now = vmm_clock_get_ns (vmm_machine_get_clock (flash->parent.machine));
+
   vmm_ram_block_mark_dirty (flash->host.block, offset, length);
+  flash->host.last_write_ns = now;
+  /* Firmware writes byte by byte: the timer is set once and looks again when it fires. */
+  if (!flash->host.dirty)
+    vmm_timer_set (flash->host.quiet, now + QUIET_NS);
   flash->host.dirty = TRUE;
-  vmm_timer_set (flash->host.quiet,
-                 vmm_clock_get_ns (vmm_machine_get_clock (flash->parent.machine)) + QUIET_NS);
 }
 
 /* Programming clears bits only; erasing sets them. */
@@ -465,27 +471,31 @@ cfi_flash_flush (CfiFlash *flash, GError **error)
       g_mutex_lock (&flash->parent.lock);
       flash->host.dirty = TRUE;
       flash->host.n_write_errors++;
+      if (flash->host.quiet != NULL)
+        vmm_timer_set (flash->host.quiet,
+                       vmm_clock_get_ns (vmm_machine_get_clock (flash->parent.machine)) + RETRY_NS);
       g_mutex_unlock (&flash->parent.lock);
     }
   g_mutex_unlock (&flash->host.write_mutex);
   return ok;
 }
 
-/* A failed write is counted; the contents stay dirty and are tried again at the next write, at
- * quiesce and at flush, which tells its caller. */
+/* A failed write is counted; the contents stay dirty and are tried again later, at quiesce and at
+ * flush, which tells its caller. */
 static void
 on_quiet (gpointer user_data)
 {
   CfiFlash *flash = user_data;
-  gboolean busy;
+  gint64 now = vmm_clock_get_ns (vmm_machine_get_clock (flash->parent.machine)), next;
+  gboolean ready;
 
   g_mutex_lock (&flash->parent.lock);
-  busy = flash->guest.mode != MODE_ARRAY;
-  if (busy)
-    vmm_timer_set (flash->host.quiet,
-                   vmm_clock_get_ns (vmm_machine_get_clock (flash->parent.machine)) + QUIET_NS);
+  next = flash->host.last_write_ns + QUIET_NS;
+  ready = now >= next && flash->guest.mode == MODE_ARRAY;
+  if (flash->host.dirty && !ready)
+    vmm_timer_set (flash->host.quiet, MAX (next, now + QUIET_NS / 4));
   g_mutex_unlock (&flash->parent.lock);
-  if (!busy)
+  if (ready)
     (void)cfi_flash_flush (flash, NULL);
 }
 

@@ -73,6 +73,7 @@ typedef struct
     VmmIrqLine irq;
     VmmTimer *timeout; /* receiver idle for four characters */
     VmmTimer *retry;
+    VmmTimer *room; /* tells the back end that there is room again */
     gboolean attached;
     gboolean waiting; /* for the back end to take bytes */
     gboolean starved; /* the back end was told there is no room */
@@ -287,18 +288,17 @@ tell_room (gpointer user_data)
     serial->config.chardev->ops->can_receive_more (serial->config.chardev);
 }
 
-/* The back end may call receive at once: never under our lock, so from the worker. */
+/* The back end may call receive at once: never under our lock, so from the worker. A timer, since
+ * freeing it ends what is still on its way. */
 static void
 offer_room (Serial *serial)
 {
-  VmmWorker *worker = vmm_machine_get_worker (serial->parent.machine);
-
   if (!serial->host.starved || serial->config.chardev == NULL ||
       serial->guest.rx_count >= rx_capacity (serial))
     return;
   serial->host.starved = FALSE;
-  if (worker != NULL)
-    vmm_worker_post (worker, tell_room, serial);
+  vmm_timer_set (serial->host.room,
+                 vmm_clock_get_ns (vmm_machine_get_clock (serial->parent.machine)));
 }
 
 static VmmIoResult
@@ -472,6 +472,7 @@ serial_realize (VmmDevice *device, VmmMachine *machine, GError **error)
   vmm_irq_line_init (&serial->host.irq, machine, (guint)serial->config.gsi);
   serial->host.timeout =
       vmm_timer_new (vmm_machine_get_clock (machine), worker, on_timeout, serial);
+  serial->host.room = vmm_timer_new (vmm_machine_get_clock (machine), worker, tell_room, serial);
   serial->host.retry = vmm_timer_new (vmm_machine_get_clock (machine), worker, on_writable, serial);
   if (serial->config.chardev != NULL)
     {
@@ -482,24 +483,17 @@ serial_realize (VmmDevice *device, VmmMachine *machine, GError **error)
 }
 
 static void
-nothing (gpointer user_data)
-{
-}
-
-static void
 serial_unrealize (VmmDevice *device)
 {
   Serial *serial = (Serial *)device;
-  VmmWorker *worker = vmm_machine_get_worker (device->machine);
 
   vmm_bus_unmap (&serial->host.region);
   vmm_region_drain (&serial->host.region);
+  /* It calls the back end, so it ends while the back end is still ours. */
+  g_clear_pointer (&serial->host.room, vmm_timer_free);
   if (serial->host.attached)
     serial->config.chardev->ops->detach (serial->config.chardev);
   serial->host.attached = FALSE;
-  /* A posted tell_room may still be on its way. */
-  if (worker != NULL)
-    vmm_worker_call (worker, nothing, NULL);
   g_clear_pointer (&serial->host.timeout, vmm_timer_free);
   g_clear_pointer (&serial->host.retry, vmm_timer_free);
   vmm_irq_line_set (&serial->host.irq, FALSE);

@@ -218,6 +218,9 @@ test_write_back_fails (void)
   g_assert_nonnull (strstr (error->message, "vars.fd"));
   g_assert_cmpuint (cfi_flash_get_n_write_errors (f.flash), ==, 1);
   g_assert_cmphex (rd (&f, 7), ==, 0);
+  /* It is tried again by itself. */
+  harness_advance (f.h, 31 * VMM_NSEC_PER_SEC);
+  g_assert_cmpuint (cfi_flash_get_n_write_errors (f.flash), ==, 2);
   harness_free (f.h);
   g_free (f.path);
   g_free (f.folder);
