@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define BIOS     "/usr/share/seabios/bios-256k.bin"
-#define DEADLINE (60 * G_TIME_SPAN_SECOND)
+#define DEADLINE (150 * G_TIME_SPAN_SECOND)
 
 /* Collects the debug console; whoever waits for a text is woken. */
 typedef struct
