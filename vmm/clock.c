@@ -16,6 +16,8 @@ typedef struct
   VmmSource *source;
   int fd;
   guint n_timers;
+  gboolean dispatching; /* on_timerfd runs callbacks */
+  gboolean orphan;      /* on_timerfd frees it */
   gint64 armed;        /* guest ns the timerfd is set to; VMM_CLOCK_NEVER when off */
   GQueue armed_timers; /* VmmTimer, sorted by deadline, then by arming order */
 } TimerQueue;
@@ -190,15 +192,17 @@ run_locked (VmmTimer *timer)
     g_free (timer);
 }
 
-/* Gives back one count of the queue. Returns it when that was the last: free it with queue_free
- * after unlocking (removing the source may wait for the worker). */
+/* Gives back a timer's count of the queue. Returns it when that was the last: free it with queue_free
+ * after unlocking (removing the source waits for the worker). A callback that freed the last timer
+ * itself leaves the queue to on_timerfd, which is using it. */
 static TimerQueue *
 queue_unref_locked (TimerQueue *queue)
 {
   if (--queue->n_timers > 0)
     return NULL;
   g_ptr_array_remove_fast (queue->clock->queues, queue);
-  return queue;
+  queue->orphan = queue->dispatching && vmm_worker_is_current (queue->worker);
+  return queue->orphan ? NULL : queue;
 }
 
 static void
@@ -220,17 +224,13 @@ on_timerfd (gpointer user_data)
 {
   TimerQueue *queue = user_data;
   VmmClock *clock = queue->clock;
+  TimerQueue *orphan = NULL;
   gint64 now;
 
   g_mutex_lock (&clock->lock);
-  if (queue->n_timers == 0) /* another thread is about to remove this source */
-    {
-      g_mutex_unlock (&clock->lock);
-      return;
-    }
   queue->armed = VMM_CLOCK_NEVER;
   now = get_ns_locked (clock);
-  queue->n_timers++; /* keeps the queue while callbacks may free its timers */
+  queue->dispatching = TRUE;
   for (guint budget = g_queue_get_length (&queue->armed_timers); budget > 0; budget--)
     {
       VmmTimer *timer = g_queue_peek_head (&queue->armed_timers);
@@ -240,10 +240,13 @@ on_timerfd (gpointer user_data)
       unlink_locked (timer);
       run_locked (timer);
     }
-  rearm_locked (queue);
-  queue = queue_unref_locked (queue);
+  queue->dispatching = FALSE;
+  if (!queue->orphan)
+    rearm_locked (queue);
+  else
+    orphan = queue;
   g_mutex_unlock (&clock->lock);
-  queue_free (queue);
+  queue_free (orphan);
 }
 
 static TimerQueue *

@@ -94,6 +94,7 @@ typedef struct
   VmmClock *clock;
   gint64 at;
   VmmWorker *worker;
+  VmmTimer *timer;
 } Real;
 
 static void
@@ -175,6 +176,11 @@ test_free_race (void)
     {
       Probe p = { .clock = clock };
 
+      if (i % 10 == 0) /* nothing of the timers may outlive them */
+        {
+          vmm_clock_free (clock);
+          p.clock = clock = vmm_clock_new ();
+        }
       p.timer = vmm_timer_new (clock, worker, on_busy, &p);
       vmm_timer_set (p.timer, 0);
       if (i % 3 == 0)
@@ -185,6 +191,32 @@ test_free_race (void)
   vmm_worker_free (worker);
 }
 
+/* The last timer of a worker frees itself in its callback. */
+static void
+on_last (gpointer user_data)
+{
+  Real *r = user_data;
+
+  vmm_timer_free (g_steal_pointer (&r->timer));
+  on_real (r);
+}
+
+static void
+test_free_self (void)
+{
+  Real r = { .clock = vmm_clock_new () };
+
+  r.worker = vmm_worker_new ("clock", VMM_WORKER_NONE, NULL);
+  for (guint i = 0; i < 100; i++)
+    {
+      r.timer = vmm_timer_new (r.clock, r.worker, on_last, &r);
+      vmm_timer_set (r.timer, 0);
+      wait_n (&r, i + 1);
+    }
+  vmm_worker_free (r.worker);
+  vmm_clock_free (r.clock);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -192,5 +224,6 @@ main (int argc, char **argv)
   g_test_add_func ("/vmm/clock/fake", test_fake);
   g_test_add_func ("/vmm/clock/real", test_real);
   g_test_add_func ("/vmm/clock/free-race", test_free_race);
+  g_test_add_func ("/vmm/clock/free-self", test_free_self);
   return g_test_run ();
 }
