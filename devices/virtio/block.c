@@ -432,6 +432,17 @@ start_request (Request *request)
 }
 
 static void
+start (Request *request, BlockRequestFlags flags)
+{
+  guint8 result;
+
+  request->parent.flags = flags;
+  result = start_request (request);
+  if (result != G_MAXUINT8)
+    complete (request, result);
+}
+
+static void
 block_kick (VirtioDevice *device, guint index)
 {
   VirtioBlock *block = (VirtioBlock *)device;
@@ -443,18 +454,20 @@ block_kick (VirtioDevice *device, guint index)
   queue->draining_ring = *queue->inside = TRUE;
   do
     {
+      Request *request = NULL;
       VirtqueueChain *chain;
 
       virtqueue_disable_kicks (vq);
+      /* One behind, to know whether a request is alone. */
       while (budget > 0 && (status = virtqueue_pop (vq, &chain)) == VIRTQUEUE_READY)
         {
-          Request *request = take_request (queue, chain);
-          guint8 result = start_request (request);
-
-          if (result != G_MAXUINT8)
-            complete (request, result);
+          if (request != NULL)
+            start (request, BLOCK_REQUEST_NONE);
+          request = take_request (queue, chain);
           budget--;
         }
+      if (request != NULL)
+        start (request, queue->n_in_flight == 1 ? BLOCK_REQUEST_ALONE : BLOCK_REQUEST_NONE);
     }
   while (budget > 0 && status == VIRTQUEUE_EMPTY && virtqueue_enable_kicks (vq));
   queue->draining_ring = *queue->inside = FALSE;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -169,7 +170,7 @@ bar_moved (PciDevice *pci, guint bar, guint64 base)
 
 /* On the queue's worker. */
 static void
-run_kick (gpointer user_data)
+run_kick (int fd, guint32 events, gpointer user_data)
 {
   VirtioQueueState *queue = user_data;
   VirtioDevice *device = queue->device;
@@ -183,6 +184,14 @@ run_kick (gpointer user_data)
       device->virtio_ops->kick (device, queue->index);
     }
   g_mutex_unlock (queue->lock);
+}
+
+static void
+watch_doorbell (VirtioQueueState *queue)
+{
+  /* Edge triggered: every write is an edge, and the count need not be read. */
+  queue->source =
+      vmm_worker_add_fd (queue->worker, queue->doorbell, EPOLLIN | EPOLLET, run_kick, queue);
 }
 
 int
@@ -204,7 +213,7 @@ virtio_device_return_doorbell (VirtioDevice *device, guint index)
   if (!queue->taken)
     return;
   queue->taken = FALSE;
-  queue->source = vmm_worker_add_eventfd (queue->worker, queue->doorbell, run_kick, queue);
+  watch_doorbell (queue);
 }
 
 int
@@ -579,7 +588,7 @@ add_queues (VirtioTransport *t, const VirtioInitOptions *options, guint queue_si
       if (queue->doorbell < 0)
         return vmm_error_set_errno (error, -errno, "%s: cannot make the doorbell of queue %u",
                                     device->parent.parent.id, i);
-      queue->source = vmm_worker_add_eventfd (queue->worker, queue->doorbell, run_kick, queue);
+      watch_doorbell (queue);
     }
   return TRUE;
 }

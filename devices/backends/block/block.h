@@ -26,6 +26,9 @@ typedef enum
   BLOCK_REQUEST_NONE = 0,
   BLOCK_REQUEST_FUA = 1 << 0,
   BLOCK_REQUEST_UNMAP = 1 << 1, /* WRITE_ZEROES may deallocate */
+  /* Nothing else is under way on this queue: worth doing at once, inside submit, when the data is
+   * in memory. done may come before submit returns with or without it. */
+  BLOCK_REQUEST_ALONE = 1 << 2,
 } BlockRequestFlags;
 
 struct _BlockRequest
