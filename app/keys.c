@@ -6,7 +6,8 @@
 #include "app/error.h"
 #include "app/suggest.h"
 
-/* clang-format off: it would not come to rest on this list */
+/* The formatter does not come to rest on this list. */
+/* clang-format off */
 #define KEYS(X)                                                                                                             \
   X ("esc", KEY_ESC)                                                                                                        \
   X ("escape", KEY_ESC)                                                                                                     \

@@ -42,7 +42,7 @@ gboolean
 alcove_launch_parse_ready (const char *line, GError **error)
 {
   g_autoptr (JsonParser) parser = json_parser_new ();
-  JsonNode *root;
+  JsonNode *root, *ok, *message;
   JsonObject *object;
 
   if (!json_parser_load_from_data (parser, line, -1, NULL) ||
@@ -53,11 +53,14 @@ alcove_launch_parse_ready (const char *line, GError **error)
       return FALSE;
     }
   object = json_node_get_object (root);
-  if (json_object_get_boolean_member_with_default (object, "ok", FALSE))
+  ok = json_object_get_member (object, "ok");
+  message = json_object_get_member (object, "error");
+  if (ok != NULL && json_node_get_value_type (ok) == G_TYPE_BOOLEAN && json_node_get_boolean (ok))
     return TRUE;
   g_set_error_literal (error, ALCOVE_ERROR, ALCOVE_ERROR_FAILED,
-                       json_object_get_string_member_with_default (
-                           object, "error", "The VM process failed and did not say why"));
+                       message != NULL && json_node_get_value_type (message) == G_TYPE_STRING
+                           ? json_node_get_string (message)
+                           : "The VM process failed and did not say why");
   return FALSE;
 }
 

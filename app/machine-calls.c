@@ -45,6 +45,8 @@ on_called (GObject *source, GAsyncResult *result, gpointer user_data)
   Call *call = g_task_get_task_data (task);
   GError *error = NULL;
 
+  /* What was handed over is the peer's now: its end must close when the peer closes it. */
+  g_clear_object (&call->fds);
   call->result = g_dbus_proxy_call_with_unix_fd_list_finish (G_DBUS_PROXY (source),
                                                              &call->result_fds, result, &error);
   if (call->result == NULL)

@@ -35,6 +35,26 @@ make_folder (GError **error)
   return g_steal_pointer (&folder);
 }
 
+/* The file is ours and about to go: people know the options, not its name and lines. */
+static void
+strip_source (GError *error, const char *conf)
+{
+  g_auto (GStrv) lines = g_strsplit (error->message, "\n", -1);
+
+  for (guint i = 0; lines[i] != NULL; i++)
+    if (g_str_has_prefix (lines[i], conf))
+      {
+        const char *rest = strstr (lines[i] + strlen (conf), ": ");
+        char *stripped = g_strdup (rest != NULL ? rest + 2 : lines[i]);
+
+        g_free (lines[i]);
+        lines[i] = stripped;
+      }
+  g_free (error->message);
+  error->message = g_strjoinv ("\n", lines);
+}
+
+/* error: not NULL. */
 static gboolean
 prepare (Run *run, GError **error)
 {
@@ -48,7 +68,12 @@ prepare (Run *run, GError **error)
     return FALSE;
   conf = g_build_filename (run->folder, ALCOVE_DEFINITION_FILE, NULL);
   run->definition = alcove_definition_new_from_text (text, -1, conf, error);
-  return run->definition != NULL && alcove_definition_assign (run->definition, error) &&
+  if (run->definition == NULL)
+    {
+      strip_source (*error, conf);
+      return FALSE;
+    }
+  return alcove_definition_assign (run->definition, error) &&
          alcove_definition_save (run->definition, error);
 }
 
