@@ -38,6 +38,13 @@ def stopwatch():
     return kit.compile_cached('bench-stopwatch', [os.path.join(HERE, 'stopwatch.c')], [])
 
 
+def floor():
+    """TSC cycles of an exit whose handler does nothing."""
+    program = kit.compile_cached('bench-floor', [os.path.join(HERE, 'floor.c')], [])
+    text = subprocess.run([program], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return int(text.split()[1])
+
+
 def payload(name):
     """A multiboot guest: guests/NAME.c with the payload library."""
     names = [os.path.join(PAYLOAD, n) for n in ('start.S', 'payload.c', 'pci.c')]
@@ -94,15 +101,14 @@ class Guest:
             environment = ['env', 'XDG_CONFIG_HOME=' + os.path.join(self.folder.name, 'config')]
             head['firmware'] = 'bios'
         groups = [('machine', head), *self.devices]
-        if serial != 'stdio':
-            groups.append(('serial com1', {'backend': 'file', 'file': serial}))
+        groups.append(('serial com1', {'backend': 'stdio'} if serial == 'stdio'
+                       else {'backend': 'file', 'file': serial}))
         with open(conf, 'w', encoding='utf-8') as f:
             for group, keys in groups:
                 f.write(f'[{group}]\n')
                 f.writelines(f'{k}={v}\n' for k, v in keys.items())
         runtime = tempfile.mkdtemp(prefix='run-', dir=self.folder.name)
-        return [*environment, VMM, '--conf', conf, '--runtime-dir', runtime,
-                *(['--serial-stdio'] if serial == 'stdio' else [])]
+        return [*environment, VMM, '--conf', conf, '--runtime-dir', runtime]
 
     def peer_argv(self, serial):
         m = self.machine
