@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define KEY_A 0x1e
 
@@ -21,7 +22,7 @@ typedef struct
   gint width, height, stride;
   guint32 last;
   gint64 pressed; /* microseconds, 0: not waiting */
-  int left, status;
+  int left, presses, status;
   guint timeout;
 } Client;
 
@@ -40,8 +41,12 @@ give_up (gpointer user_data)
 {
   Client *c = user_data;
 
-  fprintf (stderr, "latency: %s\n",
-           c->pressed != 0 ? "no change after a key press" : "no picture and no inputs");
+  if (c->pixels != NULL)
+    fprintf (stderr,
+             "latency: no change after %d presses; the picture is %d x %d, its middle %06x\n",
+             c->presses, c->width, c->height, middle (c));
+  else
+    fprintf (stderr, "latency: no picture\n");
   c->status = 1;
   g_main_loop_quit (c->loop);
   return G_SOURCE_REMOVE;
@@ -53,6 +58,7 @@ press (gpointer user_data)
   Client *c = user_data;
 
   c->last = middle (c);
+  c->presses++;
   c->pressed = g_get_monotonic_time ();
   spice_inputs_channel_key_press (c->inputs, KEY_A);
   spice_inputs_channel_key_release (c->inputs, KEY_A);
@@ -68,10 +74,8 @@ schedule (Client *c)
 }
 
 static void
-on_invalidate (SpiceChannel *channel, gint x, gint y, gint w, gint h, gpointer user_data)
+look (Client *c)
 {
-  Client *c = user_data;
-
   if (c->pressed == 0 || c->pixels == NULL || middle (c) == c->last)
     return;
   printf ("LATENCY %lld\n", (long long)(g_get_monotonic_time () - c->pressed) * 1000);
@@ -80,6 +84,39 @@ on_invalidate (SpiceChannel *channel, gint x, gint y, gint w, gint h, gpointer u
     g_main_loop_quit (c->loop);
   else
     schedule (c);
+}
+
+static void
+on_invalidate (SpiceChannel *channel, gint x, gint y, gint w, gint h, gpointer user_data)
+{
+  look (user_data);
+}
+
+static void
+on_gl_draw (SpiceChannel *channel, guint x, guint y, guint w, guint h, gpointer user_data)
+{
+  look (user_data);
+  spice_display_channel_gl_draw_done (SPICE_DISPLAY_CHANNEL (channel));
+}
+
+/* A picture in shared memory. */
+static void
+on_gl_scanout (SpiceDisplayChannel *channel, GParamSpec *pspec, gpointer user_data)
+{
+  const SpiceGlScanout *scanout = spice_display_channel_get_gl_scanout (channel);
+  Client *c = user_data;
+  void *pixels;
+
+  if (scanout == NULL || scanout->fd < 0)
+    return;
+  pixels =
+      mmap (NULL, (gsize)scanout->stride * scanout->height, PROT_READ, MAP_SHARED, scanout->fd, 0);
+  if (pixels == MAP_FAILED)
+    return;
+  c->pixels = pixels; /* the former mapping stays: there are few */
+  c->width = (gint)scanout->width;
+  c->height = (gint)scanout->height;
+  c->stride = (gint)scanout->stride;
 }
 
 static gboolean
@@ -127,6 +164,8 @@ on_channel (SpiceSession *session, SpiceChannel *channel, gpointer user_data)
       g_signal_connect (channel, "display-primary-create", G_CALLBACK (on_primary), c);
       g_signal_connect (channel, "display-primary-destroy", G_CALLBACK (on_destroy), c);
       g_signal_connect (channel, "display-invalidate", G_CALLBACK (on_invalidate), c);
+      g_signal_connect (channel, "notify::gl-scanout", G_CALLBACK (on_gl_scanout), c);
+      g_signal_connect (channel, "gl-draw", G_CALLBACK (on_gl_draw), c);
       spice_channel_connect (channel);
     }
   else if (SPICE_IS_INPUTS_CHANNEL (channel))

@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(ROOT, 'tests', 'images'))
 import kit  # noqa: E402
 
 BUILD = os.environ.get('MESON_BUILD_ROOT') or os.path.join(ROOT, 'build')
+os.environ.setdefault('ALCOVE_SPICE_MODULE_DIR', os.path.join(BUILD, 'devices/backends/spice'))
 VMM = os.path.join(BUILD, 'app', 'programs', 'alcove-vmm')
 PAYLOAD = os.path.join(ROOT, 'tests', 'guests', 'payload')
 SLOW = 1 if 'LAB' not in os.environ else 4
