@@ -116,7 +116,11 @@ on_event (gpointer user_data)
   Event *event = user_data;
   Program *program = event->program;
   const char *detail = event->detail != NULL ? event->detail : "";
+  SpiceBackend *spice = runner_machine_get_spice (program->machine);
 
+  /* A server that believes the machine is stopped draws nothing for clients of its listener. */
+  if (spice != NULL)
+    spice_backend_set_running (spice, event->change.state == VMM_STATE_RUNNING);
   if (program->control != NULL)
     runner_control_set_state (program->control, state_name (event->change.state),
                               vmm_reason_to_string (event->change.reason), detail);
