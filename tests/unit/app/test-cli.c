@@ -207,8 +207,6 @@ test_life (void)
 static void
 test_stubborn (void)
 {
-  g_autofree char *pid = NULL;
-
   g_assert_cmpint (run ("create Mule --os fake-stubborn --no-disk"), ==, 0);
   g_assert_cmpint (run ("start mule"), ==, 0);
   g_assert_cmpint (run ("stop mule --timeout 0"), ==, 0);
@@ -225,8 +223,6 @@ test_stubborn (void)
 static void
 test_console (void)
 {
-  g_autofree char *reply = NULL;
-
   /* The fake answers in upper case; a stop ends the console. */
   g_assert_cmpint (run ("create Talk --no-disk"), ==, 0);
   g_assert_cmpint (run ("start talk"), ==, 0);

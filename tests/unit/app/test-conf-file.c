@@ -26,6 +26,7 @@ assert_problem (const char *text, gssize length, const char *expected)
   g_autofree char *problems = NULL;
   g_autoptr (AlcoveConfFile) file = parse (text, length, &problems);
 
+  g_assert_nonnull (file);
   g_assert_nonnull (problems);
   if (strstr (problems, expected) == NULL)
     g_error ("\"%s\" is not in \"%s\"", expected, problems);

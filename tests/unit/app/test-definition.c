@@ -434,7 +434,7 @@ static void
 test_save (void)
 {
   g_autofree char *path = g_build_filename (app_dirs_root, "machine.conf", NULL);
-  g_autoptr (AlcoveDefinition) one = NULL, two = NULL, missing = NULL;
+  g_autoptr (AlcoveDefinition) one = NULL, two = NULL;
   g_autoptr (GError) error = NULL;
   g_autofree char *text = NULL;
 
