@@ -18,8 +18,8 @@ typedef struct
   guint n_timers;
   gboolean dispatching; /* on_timerfd runs callbacks */
   gboolean orphan;      /* on_timerfd frees it */
-  gint64 armed;        /* guest ns the timerfd is set to; VMM_CLOCK_NEVER when off */
-  GQueue armed_timers; /* VmmTimer, sorted by deadline, then by arming order */
+  gint64 armed;         /* guest ns the timerfd is set to; VMM_CLOCK_NEVER when off */
+  GQueue armed_timers;  /* VmmTimer, sorted by deadline, then by arming order */
 } TimerQueue;
 
 struct _VmmTimer
