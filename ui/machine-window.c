@@ -13,6 +13,9 @@
 /* How long the machine may be running without its screen before the user is told. */
 #define LOST_DELAY_MS 1500
 
+#define CLEAR_MS      50
+#define CLEAR_RETRIES 100
+
 /* In full screen the header comes when the pointer touches the top edge and goes when it is this
  * far away. */
 #define HEADER_ZONE 60
@@ -28,6 +31,9 @@ struct _AlcoveMachineWindow
   char *screen_error; /* why there is no screen although the machine runs */
   guint lost_source;
   bool starting;
+  guint clear_source; /* a start that waits for what is left of a machine that failed */
+  guint clear_left;
+  bool runs; /* as of the last change of state */
 
   AdwToastOverlay *toasts;
   AdwBin *header_place;
@@ -67,6 +73,14 @@ report (AlcoveMachineWindow *self, const char *message)
 
 /* --- the screen's connection --- */
 
+static bool
+has_screen (AlcoveMachineWindow *self)
+{
+  AlcoveMachineState state = alcove_machine_get_state (self->machine);
+
+  return state == ALCOVE_MACHINE_RUNNING || state == ALCOVE_MACHINE_PAUSED;
+}
+
 static void
 set_screen_error (AlcoveMachineWindow *self, const char *message)
 {
@@ -103,6 +117,9 @@ on_attached (GObject *source, GAsyncResult *result, gpointer data)
 
   if (alcove_machine_finish (ALCOVE_MACHINE (source), result, &error) || !self ||
       g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    return;
+  /* A machine that has gone meanwhile has its own page. */
+  if (!has_screen (self))
     return;
   set_screen_error (self, error->message);
   alcove_display_disconnect (self->display);
@@ -150,7 +167,7 @@ screen_is_lost (gpointer data)
   AlcoveMachineWindow *self = data;
 
   self->lost_source = 0;
-  if (!alcove_display_get_connected (self->display) && !self->screen_error)
+  if (has_screen (self) && !alcove_display_get_connected (self->display) && !self->screen_error)
     set_screen_error (self,
                       _ ("The connection to the machine’s screen was closed. Another window may "
                          "have taken it."));
@@ -275,16 +292,9 @@ show_screen (AlcoveMachineWindow *self)
 }
 
 static void
-update (AlcoveMachineWindow *self)
+show_state (AlcoveMachineWindow *self)
 {
-  AlcoveMachineState state = alcove_machine_get_state (self->machine);
-  const char *page;
-
-  update_title (self);
-  update_pause_button (self);
-  gtk_revealer_set_reveal_child (self->paused_revealer, state == ALCOVE_MACHINE_PAUSED);
-
-  switch (state)
+  switch (alcove_machine_get_state (self->machine))
     {
     case ALCOVE_MACHINE_INVALID:
       show_failed (self, _ ("This Machine Cannot Be Used"),
@@ -295,15 +305,11 @@ update (AlcoveMachineWindow *self)
                    alcove_machine_get_state_detail (self->machine), true);
       break;
     case ALCOVE_MACHINE_BUSY:
-      if (!self->starting)
-        {
-          show_failed (self, _ ("The Machine Does Not Answer"),
-                       _ ("Something holds this machine but does not talk to Alcove. It may be "
-                          "starting, or used by another program. If it stays so, force it off."),
-                       false);
-          break;
-        }
-      G_GNUC_FALLTHROUGH;
+      show_failed (self, _ ("The Machine Does Not Answer"),
+                   _ ("Something holds this machine but does not talk to Alcove. It may be "
+                      "starting, or used by another program. If it stays so, force it off."),
+                   false);
+      break;
     case ALCOVE_MACHINE_STARTING:
       gtk_stack_set_visible_child_name (self->stack, "starting");
       break;
@@ -314,14 +320,28 @@ update (AlcoveMachineWindow *self)
       break;
     case ALCOVE_MACHINE_STOPPED:
     default:
-      if (self->starting)
-        gtk_stack_set_visible_child_name (self->stack, "starting");
-      else if (self->start_error)
+      if (self->start_error)
         show_failed (self, _ ("The Machine Did Not Start"), self->start_error, true);
       else
         show_off (self);
       break;
     }
+}
+
+static void
+update (AlcoveMachineWindow *self)
+{
+  AlcoveMachineState state = alcove_machine_get_state (self->machine);
+  const char *page;
+
+  update_title (self);
+  update_pause_button (self);
+  gtk_revealer_set_reveal_child (self->paused_revealer, state == ALCOVE_MACHINE_PAUSED);
+
+  if (self->starting && !has_screen (self))
+    gtk_stack_set_visible_child_name (self->stack, "starting");
+  else
+    show_state (self);
 
   page = gtk_stack_get_visible_child_name (self->stack);
   gtk_spinner_set_spinning (self->spinner, g_str_equal (page, "starting"));
@@ -329,24 +349,29 @@ update (AlcoveMachineWindow *self)
   gtk_widget_set_sensitive (GTK_WIDGET (self->keys_button), state == ALCOVE_MACHINE_RUNNING);
 }
 
+/* The screen is there while the machine runs: each run gets a connection of its own, whatever became
+ * of the one before. */
 static void
 on_state_changed (AlcoveMachineWindow *self)
 {
-  AlcoveMachineState state = alcove_machine_get_state (self->machine);
+  bool runs = has_screen (self);
+  /* A machine that is stopping still shows its screen. */
+  bool stopping = alcove_machine_get_state (self->machine) == ALCOVE_MACHINE_STOPPING;
 
   g_clear_handle_id (&self->lost_source, g_source_remove);
-  if (state == ALCOVE_MACHINE_RUNNING || state == ALCOVE_MACHINE_PAUSED)
+  if (runs && !self->runs)
     {
       g_clear_pointer (&self->start_error, g_free);
-      if (!alcove_display_get_connected (self->display) && !self->screen_error)
-        connect_display (self);
+      connect_display (self);
     }
-  else if (!alcove_machine_is_active (self->machine))
+  else if (!runs && !stopping)
     {
       alcove_display_disconnect (self->display);
       g_clear_handle_id (&self->lost_source, g_source_remove);
       set_screen_error (self, NULL);
     }
+  if (!stopping)
+    self->runs = runs;
   update (self);
 }
 
@@ -370,6 +395,39 @@ on_started (GObject *source, GAsyncResult *result, gpointer data)
   update (self);
 }
 
+static void
+start (AlcoveMachineWindow *self)
+{
+  alcove_machine_start_async (self->machine, ALCOVE_START_NONE, NULL, on_started,
+                              hold_weakly (self));
+}
+
+/* The process has gone; the machine's own idea of it follows when its connection closes. */
+static gboolean
+start_when_clear (gpointer data)
+{
+  AlcoveMachineWindow *self = data;
+
+  if (alcove_machine_is_active (self->machine) && --self->clear_left > 0)
+    return G_SOURCE_CONTINUE;
+  self->clear_source = 0;
+  start (self);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+on_cleared (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autoptr (AlcoveMachineWindow) self = take_weak (data);
+
+  /* Whether it worked shows in whether the machine can start. */
+  alcove_machine_finish (ALCOVE_MACHINE (source), result, NULL);
+  if (!self)
+    return;
+  self->clear_left = CLEAR_RETRIES;
+  self->clear_source = g_timeout_add (CLEAR_MS, start_when_clear, self);
+}
+
 /**
  * alcove_machine_window_start:
  *
@@ -378,12 +436,17 @@ on_started (GObject *source, GAsyncResult *result, gpointer data)
 void
 alcove_machine_window_start (AlcoveMachineWindow *self)
 {
-  if (self->starting || alcove_machine_is_active (self->machine))
+  bool failed = alcove_machine_get_state (self->machine) == ALCOVE_MACHINE_FAILED;
+
+  if (self->starting || (alcove_machine_is_active (self->machine) && !failed))
     return;
   self->starting = true;
   g_clear_pointer (&self->start_error, g_free);
-  alcove_machine_start_async (self->machine, ALCOVE_START_NONE, NULL, on_started,
-                              hold_weakly (self));
+  /* What is left of a machine that failed may still hold it. */
+  if (alcove_machine_is_active (self->machine))
+    alcove_machine_force_off_async (self->machine, NULL, on_cleared, hold_weakly (self));
+  else
+    start (self);
   update (self);
 }
 
@@ -530,6 +593,7 @@ alcove_machine_window_dispose (GObject *object)
   AlcoveMachineWindow *self = ALCOVE_MACHINE_WINDOW (object);
 
   g_clear_handle_id (&self->lost_source, g_source_remove);
+  g_clear_handle_id (&self->clear_source, g_source_remove);
   if (self->display)
     {
       g_signal_handlers_disconnect_by_data (self->display, self);

@@ -6,7 +6,7 @@
  *
  * The folder in ALCOVE_FAKE_DIR steers it: every event is appended to "log" there; if "fail-start"
  * exists its contents are what the start fails with; "drawables" makes the picture come as
- * drawables; "no-tablet" leaves only a mouse. SIGUSR1 is a guest that dies of a fault.
+ * drawables; "no-tablet" leaves only a mouse; "linger" keeps the process after a fault. SIGUSR1 is a guest that dies of a fault.
  */
 #include <gio/gio.h>
 #include <gio/gunixfdlist.h>
@@ -205,11 +205,29 @@ on_type (Fake *fake, GDBusMethodInvocation *call, const char *text)
   return TRUE;
 }
 
+static bool
+flag (Fake *fake, const char *name, char **ret_contents)
+{
+  g_autofree char *path = g_build_filename (fake->fake_dir, name, NULL);
+  g_autofree char *contents = NULL;
+
+  if (!g_file_get_contents (path, &contents, NULL, NULL))
+    return false;
+  if (ret_contents)
+    *ret_contents = g_strchomp (g_steal_pointer (&contents));
+  return true;
+}
+
 static gboolean
 on_fault (gpointer data)
 {
-  stop (data, "failed", "triple-fault",
-        "The guest’s CPU 0 made a triple fault at 0x00007c00 and cannot go on.");
+  Fake *fake = data;
+  const char *detail = "The guest’s CPU 0 made a triple fault at 0x00007c00 and cannot go on.";
+
+  if (flag (fake, "linger", NULL))
+    set_state (fake, "failed", "triple-fault", detail);
+  else
+    stop (fake, "failed", "triple-fault", detail);
   return G_SOURCE_CONTINUE;
 }
 
@@ -254,19 +272,6 @@ static void export(Fake *fake, AlcoveDefinition *definition)
   alcove_machine1_set_pid (fake->machine, (guint)getpid ());
   for (gsize i = 0; i < G_N_ELEMENTS (calls); i++)
     g_signal_connect_swapped (fake->machine, calls[i].signal, calls[i].handler, fake);
-}
-
-static bool
-flag (Fake *fake, const char *name, char **ret_contents)
-{
-  g_autofree char *path = g_build_filename (fake->fake_dir, name, NULL);
-  g_autofree char *contents = NULL;
-
-  if (!g_file_get_contents (path, &contents, NULL, NULL))
-    return false;
-  if (ret_contents)
-    *ret_contents = g_strchomp (g_steal_pointer (&contents));
-  return true;
 }
 
 int

@@ -134,6 +134,21 @@ def test_fault(desk):
     desk.find("Screen of the machine")
 
 
+def test_fault_lingers(desk):
+    """The same with a process that stays, as for a look at the dead guest: starting clears it."""
+    folder = desk.add_machine("undead")
+    desk.set_flag("linger")
+    desk.start("view", "undead")
+    desk.press("Start", "push button")
+    desk.find("Screen of the machine")
+    first = wait_for("the VM process", lambda: desk.vmm_pid(folder))
+    os.kill(first, signal.SIGUSR1)
+    desk.find("The Machine Stopped by Itself")
+    desk.press("Start Again", "push button")
+    desk.find("Screen of the machine")
+    check(desk.vmm_pid(folder) != first, "the old process still has the machine")
+
+
 def test_crash(desk):
     """The VM process is killed: the window says so and does not hang."""
     folder = desk.add_machine("crash")
@@ -280,7 +295,7 @@ def test_drawables(desk):
     desk.picture("21-drawables")
 
 
-TESTS = [test_create, test_shut_down, test_start_fails, test_fault, test_crash,
+TESTS = [test_create, test_shut_down, test_start_fails, test_fault, test_fault_lingers, test_crash,
          test_close_leaves_running, test_single_instance, test_library, test_keyboard,
          test_fullscreen, test_drawables]
 
