@@ -18,7 +18,7 @@ import gi
 gi.require_version("Atspi", "2.0")
 from gi.repository import Atspi  # noqa: E402
 
-TIMEOUT = float(os.environ.get("ALCOVE_TEST_TIMEOUT", "20"))
+TIMEOUT = float(os.environ.get("ALCOVE_TEST_TIMEOUT", "60"))
 
 
 class Failure(Exception):
@@ -188,9 +188,11 @@ class Desk:
         for attempt in range(5):
             self.press(button, under=under)
             try:
-                self.find(contains=contains, role="menu item", timeout=3)
+                self.find(contains=contains, role="menu item", timeout=8)
                 break
             except Failure:
+                if self.look(contains=contains, role="menu item"):
+                    break  # late, but there: another press would close it
                 # The click may have closed something else: a tooltip, a dialog on its way out.
                 if attempt == 4:
                     raise
@@ -233,14 +235,26 @@ class Desk:
     def keys(self, *keys):
         subprocess.run(["xdotool", "key", "--delay", "40", *keys], check=True)
 
+    def wait_entry(self):
+        """Waits until something that takes text has the keyboard."""
+        def focused():
+            for node in self._walk(self.root()):
+                try:
+                    if node.get_state_set().contains(Atspi.StateType.FOCUSED) and \
+                            node.get_role_name() in ("text", "entry"):
+                        return node
+                except Exception:
+                    continue
+            return None
+        return wait_for("a text entry to have the keyboard", focused)
+
     def type(self, text):
         subprocess.run(["xdotool", "type", "--delay", "40", text], check=True)
 
     def focus(self, title):
         window = wait_for(f"the window {title}", lambda: self.windows(title))[-1]
-        subprocess.run(["xdotool", "windowactivate" if self.manager else "windowfocus", window],
-                       check=False)
-        time.sleep(0.3)
+        subprocess.run(["xdotool", "windowactivate" if self.manager else "windowfocus", "--sync",
+                        window], check=False, timeout=TIMEOUT)
 
     def picture(self, name):
         if self.pictures and shutil.which("import"):

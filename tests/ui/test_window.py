@@ -40,12 +40,12 @@ def test_create(desk):
 
     combo = desk.find("Start From")
     desk.click(combo)
-    time.sleep(0.5)
+    desk.find("Nothing")
     desk.keys("Down", "Down", "Return")
     desk.gone(contains="Choose the installation medium")
     desk.find(contains="Give the machine a name")
+    # The click and the keys come in this order: nothing to wait for.
     desk.click(desk.find("Name"))
-    time.sleep(0.3)
     desk.type("First Light")
     desk.picture("03-create-ready")
     desk.press("Create", "push button")
@@ -203,7 +203,7 @@ def test_library(desk):
 
     desk.focus("Alcove")
     desk.keys("ctrl+f")
-    time.sleep(0.5)
+    desk.wait_entry()
     desk.type("bet")
     desk.gone(contains="alpha", role="list item")
     desk.find(contains="beta", role="list item")
