@@ -5,6 +5,7 @@
 test_machine.py PROGRAM LIBEXECDIR PICTURES
 """
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -142,6 +143,10 @@ def main():
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         print("1..0 # SKIP no usable /dev/kvm")
         return 0
+    for tool in ("import", "convert"):
+        if not shutil.which(tool):
+            print(f"1..0 # SKIP {tool} of ImageMagick is not installed")
+            return 0
     return run_tests([test_firmware], lambda name: Desk(program, libexecdir, pictures))
 
 
