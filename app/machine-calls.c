@@ -475,11 +475,12 @@ on_force_off_check (gpointer user_data)
 
   if (g_task_return_error_if_cancelled (task))
     return G_SOURCE_REMOVE;
-  if (!alcove_lock_is_held (self->folder, &pid))
+  if (!alcove_machine_has_process (self))
     {
       g_task_return_boolean (task, TRUE);
       return G_SOURCE_REMOVE;
     }
+  (void)alcove_lock_is_held (self->folder, &pid);
   if (off->left_ms > FORCE_CHECK_MS)
     {
       off->left_ms -= FORCE_CHECK_MS;
@@ -530,7 +531,8 @@ alcove_machine_force_off_async (AlcoveMachine *self,
   off = g_new0 (ForceOff, 1);
   off->left_ms = FORCE_OFF_MS;
   g_task_set_task_data (task, off, g_free);
-  if (!alcove_lock_is_held (self->folder, &off->pid))
+  (void)alcove_lock_is_held (self->folder, &off->pid);
+  if (!alcove_machine_has_process (self))
     {
       g_task_return_new_error (task, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE, "%s is not running",
                                alcove_machine_get_name (self));

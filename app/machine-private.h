@@ -26,3 +26,5 @@ void alcove_machine_connect_async (AlcoveMachine *self,
                                    GAsyncReadyCallback callback,
                                    gpointer user_data);
 gboolean alcove_machine_connect_finish (AlcoveMachine *self, GAsyncResult *result, GError **error);
+/* Is there a VM process to connect to? */
+gboolean alcove_machine_has_process (AlcoveMachine *self);

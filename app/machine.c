@@ -445,12 +445,12 @@ alcove_machine_dup_log_path (AlcoveMachine *self)
 
 /* Connecting. */
 
-/* Worth a try: the lock is held, or the socket of a throw-away machine, which has no lock, is
- * there. (Not so for others: a copied folder has the uuid of the machine it was copied from.) */
-static gboolean
-may_listen (AlcoveMachine *self)
+/* A throw-away machine has no lock, only its socket. (Not so for others: a copied folder has the
+ * uuid of the machine it was copied from.) */
+gboolean
+alcove_machine_has_process (AlcoveMachine *self)
 {
-  g_autofree char *folder = NULL, *path = NULL, *runtime = NULL;
+  g_autofree char *folder = NULL, *runtime = NULL;
 
   if (self->uuid == NULL)
     return FALSE;
@@ -460,8 +460,7 @@ may_listen (AlcoveMachine *self)
   if (!g_str_has_prefix (self->folder, runtime))
     return FALSE;
   folder = alcove_paths_dup_machine_runtime (self->uuid);
-  path = g_build_filename (folder, ALCOVE_CONTROL_SOCKET, NULL);
-  return g_file_test (path, G_FILE_TEST_EXISTS);
+  return alcove_control_is_served (folder);
 }
 
 static void connect_once (GTask *task);
@@ -529,7 +528,7 @@ alcove_machine_connect_async (AlcoveMachine *self,
       g_task_return_boolean (task, TRUE);
       return;
     }
-  if (!may_listen (self))
+  if (!alcove_machine_has_process (self))
     {
       g_task_return_new_error (task, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE,
                                "%s is not running: start it first", alcove_machine_get_name (self));
@@ -594,7 +593,7 @@ alcove_machine_refresh_async (AlcoveMachine *self,
       g_task_return_boolean (task, TRUE);
       return;
     }
-  if (!may_listen (self))
+  if (!alcove_machine_has_process (self))
     {
       settled (self);
       g_task_return_boolean (task, TRUE);

@@ -266,6 +266,14 @@ on_signal (gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
+/* A test that died cannot stop what it started. */
+static gboolean
+on_forgotten (gpointer user_data)
+{
+  stop (user_data, "forgotten");
+  return G_SOURCE_REMOVE;
+}
+
 static void
 connect_handlers (Fake *fake)
 {
@@ -318,6 +326,8 @@ serve (Fake *fake, const char *runtime_dir, gboolean paused, int ready_fd)
     }
   else
     {
+      printf ("up\n");
+      fflush (stdout);
       g_main_loop_run (fake->loop);
     }
   alcove_control_server_free (server);
@@ -375,6 +385,7 @@ main (int argc, char **argv)
   g_assert_no_error (error);
   fake.loop = g_main_loop_new (NULL, FALSE);
   g_unix_signal_add (SIGTERM, on_signal, &fake);
+  g_timeout_add_seconds (180, on_forgotten, &fake);
   serve (&fake, runtime_dir, paused, ready_fd);
   g_main_loop_unref (fake.loop);
   g_object_unref (fake.definition);

@@ -246,6 +246,38 @@ test_console (void)
   }
 }
 
+/* A throw-away machine is shown and stopped by the path of its folder. */
+static void
+test_run_and_stop (const char *runtime)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GSubprocess) process =
+      g_subprocess_new (G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error,
+                        ALCOVE_PROGRAM, "run", "--name", "short", NULL);
+  g_autoptr (GDir) dir = NULL;
+  g_autofree char *path = NULL, *show = NULL, *stop = NULL;
+  const char *name;
+  char text[4] = "";
+
+  g_assert_no_error (error);
+  g_assert_true (g_input_stream_read_all (g_subprocess_get_stdout_pipe (process), text, 3, NULL,
+                                          NULL, &error));
+  g_assert_cmpstr (text, ==, "up\n"); /* the guest's own output */
+  dir = g_dir_open (runtime, 0, &error);
+  while (path == NULL && (name = g_dir_read_name (dir)) != NULL)
+    if (g_str_has_prefix (name, "run-"))
+      path = g_build_filename (runtime, name, NULL);
+  g_assert_nonnull (path);
+  show = g_strdup_printf ("show %s", path);
+  g_assert_cmpint (run (show), ==, 0);
+  assert_in (last_out, "State:  running");
+  stop = g_strdup_printf ("stop --force %s", path);
+  g_assert_cmpint (run (stop), ==, 0);
+  g_assert_true (g_subprocess_wait (process, NULL, &error));
+  g_assert_cmpint (g_subprocess_get_exit_status (process), ==, 0);
+  g_assert_false (g_file_test (path, G_FILE_TEST_EXISTS));
+}
+
 static void
 test_run (void)
 {
@@ -258,6 +290,7 @@ test_run (void)
   g_assert_cmpint (run ("run --name fake-exit-33"), ==, 33);
   g_assert_cmpint (run ("run --name fake-exit-3 --serial null"), ==, 3);
   g_assert_cmpstr (last_out, ==, "");
+  test_run_and_stop (runtime);
   g_assert_cmpint (run ("run --name fake-refuse"), ==, 1);
   assert_in (last_err, "The fake refuses");
   /* Nothing is left. */
