@@ -50,6 +50,7 @@ VmmRamBlock *vmm_ram_block_ref (VmmRamBlock *block);
 void vmm_ram_block_unref (VmmRamBlock *block);
 const char *vmm_ram_block_get_name (VmmRamBlock *block);
 guint64 vmm_ram_block_get_size (VmmRamBlock *block);
+/* -1 for VMM_RAM_THP where the host gives shared memory no huge pages: the block is anonymous. */
 int vmm_ram_block_get_fd (VmmRamBlock *block);
 VmmRamFlags vmm_ram_block_get_flags (VmmRamBlock *block);
 /* The host mapping, for the block's OWNER only (flash contents, video RAM the device made).

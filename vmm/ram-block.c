@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Blocks of guest memory: sealed memfds mapped between guard pages, with a dirty bitmap. */
+/* Blocks of guest memory: sealed memfds (or, for huge pages, anonymous memory) mapped between guard
+ * pages, with a dirty bitmap. */
 #include "vmm/memory-private.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 #include <fcntl.h>
 
 #include "vmm/error.h"
 
 #define HUGE_2M (G_GUINT64_CONSTANT (2) << 20)
+#ifndef PR_SET_VMA
+#define PR_SET_VMA           0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
 #ifndef MFD_HUGE_2MB
 #define MFD_HUGE_2MB (21U << 26)
 #endif
@@ -51,6 +57,30 @@ check_available (const char *name, guint64 size, GError **error)
   return FALSE;
 }
 
+/* The choice between brackets in a file of /sys/kernel/mm/transparent_hugepage. */
+static gboolean
+thp_choice_is (const char *file, const char *first, const char *second)
+{
+  g_autofree char *path = g_build_filename ("/sys/kernel/mm/transparent_hugepage", file, NULL);
+  g_autofree char *text = NULL;
+  g_autofree char *one = g_strdup_printf ("[%s]", first);
+  g_autofree char *two = g_strdup_printf ("[%s]", second);
+
+  return g_file_get_contents (path, &text, NULL, NULL) &&
+         (strstr (text, one) != NULL || strstr (text, two) != NULL);
+}
+
+/* Distributions leave huge pages off for shared memory and on, when asked for, for anonymous memory.
+ * There guest RAM is anonymous: thousands of page faults and most TLB misses are worth more than a
+ * descriptor that nobody has asked for. */
+static gboolean
+wants_anonymous (guint64 size, VmmRamFlags flags)
+{
+  return (flags & VMM_RAM_THP) != 0 && (flags & VMM_RAM_HUGETLB_2M) == 0 && size >= HUGE_2M &&
+         thp_choice_is ("shmem_enabled", "never", "deny") &&
+         thp_choice_is ("enabled", "madvise", "always");
+}
+
 /* Reserves address space with a guard page at each end, aligned to 2 MiB where that helps, and maps
  * the file into it. */
 static int
@@ -70,17 +100,31 @@ map_block (VmmRamBlock *block)
       return -errno;
     }
   start = ((guintptr)block->reserved + VMM_PAGE_SIZE + align - 1) & ~(align - 1);
-  data = mmap ((gpointer)(guintptr)start, block->size, PROT_READ | PROT_WRITE,
-               MAP_SHARED | MAP_FIXED | MAP_NORESERVE, block->fd, 0);
+  data =
+      mmap ((gpointer)(guintptr)start, block->size, PROT_READ | PROT_WRITE,
+            MAP_FIXED | MAP_NORESERVE | (block->fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS),
+            block->fd, 0);
   if (data == MAP_FAILED)
     return -errno;
   block->data = data;
   /* Core dumps of the VMM must not hold the guest's memory; forks of it must not share it. */
+  (void)prctl (PR_SET_VMA, PR_SET_VMA_ANON_NAME, data, block->size, block->name);
   (void)madvise (data, block->size, MADV_DONTDUMP);
   (void)madvise (data, block->size, MADV_DONTFORK);
   if ((block->flags & VMM_RAM_THP) != 0)
     (void)madvise (data, block->size, MADV_HUGEPAGE);
   return 0;
+}
+
+static int
+make_memfd (VmmRamBlock *block, gboolean huge)
+{
+  block->fd = memfd_create (block->name, MFD_CLOEXEC | MFD_ALLOW_SEALING |
+                                             (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
+  if (block->fd < 0 || ftruncate (block->fd, (off_t)block->size) < 0)
+    return -errno;
+  /* A peer that holds the fd (vhost, virtiofsd) must not be able to take pages from under us. */
+  return fcntl (block->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0 ? -errno : 0;
 }
 
 static gboolean
@@ -118,14 +162,8 @@ vmm_ram_block_new (const char *name, guint64 size, VmmRamFlags flags, GError **e
   block->size = size;
   block->flags = flags;
   block->n_dirty = (size / VMM_PAGE_SIZE + 63) / 64;
-  block->fd = memfd_create (name, MFD_CLOEXEC | MFD_ALLOW_SEALING |
-                                      (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
-  r = block->fd < 0 ? -errno : 0;
-  if (r == 0 && ftruncate (block->fd, (off_t)size) < 0)
-    r = -errno;
-  /* A peer that holds the fd (vhost, virtiofsd) must not be able to take pages from under us. */
-  if (r == 0 && fcntl (block->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
-    r = -errno;
+  block->fd = -1;
+  r = wants_anonymous (size, flags) ? 0 : make_memfd (block, huge);
   if (r == 0)
     r = map_block (block);
   if (r < 0)

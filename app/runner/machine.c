@@ -107,6 +107,7 @@ make_board (RunnerMachine *self, const AlcoveMachineConfig *config, GError **err
   g_autofree guint32 *apic_ids = g_new (guint32, config->cpus);
   Q35Config board = {
     .ram_size = config->memory_mib << 20,
+    .ram_flags = VMM_RAM_THP,
     .n_vcpus = config->cpus,
     .apic_ids = apic_ids,
     .sockets = config->sockets,

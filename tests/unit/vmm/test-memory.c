@@ -275,6 +275,12 @@ test_block (void)
   block = vmm_ram_block_new ("big", 4 << 20, VMM_RAM_THP, &error);
   g_assert_no_error (error);
   g_assert_cmphex ((guintptr)vmm_ram_block_get_data (block) & ((2 << 20) - 1), ==, 0);
+  vmm_ram_block_get_data (block)[(4 << 20) - 1] = 1;
+  vmm_ram_block_unref (block);
+
+  block = vmm_ram_block_new ("shared", 4 << 20, VMM_RAM_NONE, &error);
+  g_assert_no_error (error);
+  g_assert_cmphex ((guintptr)vmm_ram_block_get_data (block) & ((2 << 20) - 1), ==, 0);
   g_assert_cmpint (fcntl (vmm_ram_block_get_fd (block), F_GETFD), ==, FD_CLOEXEC);
   /* nobody can take the pages away */
   g_assert_cmpint (ftruncate (vmm_ram_block_get_fd (block), 0), ==, -1);
