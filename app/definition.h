@@ -99,6 +99,7 @@ typedef struct
   AlcoveClock clock;
   AlcoveFirmware firmware;
   char *firmware_vars;     /* absolute path; UEFI only */
+  gboolean boot_menu;      /* BIOS */
   char *kernel, *initrd;   /* (nullable) absolute paths; direct boot */
   char *cmdline;           /* (nullable) up to 2047 bytes */
   AlcoveOnEvent on_reboot; /* what a guest's reset does */

@@ -123,6 +123,8 @@ make_board (RunnerMachine *self, const AlcoveMachineConfig *config, GError **err
     .debug_console = TRUE,
     .input_router = self->router,
     .n_root_ports = 4,
+    .boot_menu = config->boot_menu && config->firmware == ALCOVE_FIRMWARE_BIOS,
+    .boot_menu_timeout_ms = 2500,
   };
 
   for (guint i = 0; i < config->cpus; i++)

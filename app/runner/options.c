@@ -14,9 +14,6 @@ runner_options_parse (RunnerOptions *options, int argc, char **argv, GError **er
       "Folder for the control socket", "DIR" },
     { "ready-fd", 0, 0, G_OPTION_ARG_INT, &options->ready_fd, "Report the start there", "FD" },
     { "paused", 0, 0, G_OPTION_ARG_NONE, &options->paused, "Do not run the guest yet", NULL },
-    { "ephemeral", 0, 0, G_OPTION_ARG_NONE, &options->ephemeral, "Nothing of it is kept", NULL },
-    { "serial-stdio", 0, 0, G_OPTION_ARG_NONE, &options->serial_stdio,
-      "COM1 is the standard input and output", NULL },
     { "linger", 0, 0, G_OPTION_ARG_NONE, &options->wait, "Stay after the guest stopped", NULL },
     G_OPTION_ENTRY_NULL
   };

@@ -5,14 +5,12 @@
 
 typedef struct
 {
-  char *machine;         /* --machine: a machine's folder */
-  char *conf;            /* --conf: a definition of a throw-away machine instead */
-  char *runtime_dir;     /* --runtime-dir: where the control socket goes */
-  int ready_fd;          /* --ready-fd: told in one JSON line how starting went; -1 none */
-  gboolean paused;       /* --paused: do not run the guest yet */
-  gboolean ephemeral;    /* --ephemeral: the folder is thrown away afterwards */
-  gboolean serial_stdio; /* --serial-stdio: COM1 is our standard input and output */
-  gboolean wait;         /* --linger: stay after the guest stopped, until Quit */
+  char *machine;     /* --machine: a machine's folder */
+  char *conf;        /* --conf: a definition of a throw-away machine instead */
+  char *runtime_dir; /* --runtime-dir: where the control socket goes */
+  int ready_fd;      /* --ready-fd: told in one JSON line how starting went; -1 none */
+  gboolean paused;   /* --paused: do not run the guest yet */
+  gboolean wait;     /* --linger: stay after the guest stopped, until Quit */
 } RunnerOptions;
 
 /* argv is not changed. Errors: G_OPTION_ERROR. */

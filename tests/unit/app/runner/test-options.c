@@ -27,9 +27,9 @@ test_good (void)
   g_assert_cmpint (options.ready_fd, ==, 5);
   g_assert_true (options.paused);
   runner_options_clear (&options);
-  g_assert_true (parse (&options, "--conf", "/c", "--serial-stdio", "--ephemeral", NULL));
+  g_assert_true (parse (&options, "--conf", "/c", "--linger", NULL));
   g_assert_cmpint (options.ready_fd, ==, -1);
-  g_assert_true (options.serial_stdio);
+  g_assert_true (options.wait);
   runner_options_clear (&options);
 }
 
