@@ -498,6 +498,103 @@ test_user_dhcp (Fixture *f, gconstpointer data)
   harness_check_save_load (f->d.h);
 }
 
+/* A router solicitation brings an advertisement, to all nodes. */
+static void
+test_user_ipv6 (Fixture *f, gconstpointer data)
+{
+  static const guint8 solicit[] = {
+    0x33,
+    0x33,
+    0,
+    0,
+    0,
+    2,
+    0x52,
+    0x54,
+    0,
+    0x12,
+    0x34,
+    0x56,
+    0x86,
+    0xdd,
+    /* IPv6, 8 bytes of ICMPv6, hop limit 255, from fe80::1234 to ff02::2 */
+    0x60,
+    0,
+    0,
+    0,
+    0,
+    8,
+    58,
+    255,
+    0xfe,
+    0x80,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0x12,
+    0x34,
+    0xff,
+    0x02,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    2,
+    133,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+  };
+  static const guint8 all_nodes[4 + 4 + 6] = { 0, 0, 0, 0, 1, 0, 0, 0, 0x33, 0x33, 0, 0, 0, 1 };
+  guint8 frame[NET_HDR_LEN + sizeof solicit] = { 0 }, answer[200];
+  guint8 *packet = frame + NET_HDR_LEN + 14;
+  HarnessSegment segment = { f->d.arena + TX_BASE, sizeof frame, FALSE };
+  HarnessUsed used;
+  guint32 sum = 8 + 58;
+
+  memcpy (frame + NET_HDR_LEN, solicit, sizeof solicit);
+  for (guint i = 8; i < 48; i += 2)
+    sum += packet[i] << 8 | packet[i + 1];
+  while (sum >> 16)
+    sum = (sum & 0xffff) + (sum >> 16);
+  packet[42] = ~sum >> 8;
+  packet[43] = ~sum;
+  virtio_driver_start (&f->d, ALL, 3);
+  g_assert_cmpuint (command (f, 1, 0, all_nodes, sizeof all_nodes), ==, 0);
+  give_buffers (f, 8, 0x800);
+  while (harness_ring_take_used (&f->d.rings[0], &used))
+    continue;
+  harness_write (f->d.h, f->d.arena + TX_BASE, frame, sizeof frame);
+  harness_ring_send (&f->d.rings[1], &segment, 1);
+  virtio_driver_kick (&f->d, 1);
+  g_assert_true (harness_ring_take_used (&f->d.rings[0], &used));
+  harness_read (f->d.h, harness_read_le (f->d.h, f->d.rings[0].desc + 16 * used.id, 8), answer,
+                MIN (used.length, sizeof answer));
+  g_assert_cmpuint (answer[NET_HDR_LEN + 14 + 40], ==, 134);
+}
+
 static void
 test_user_garbage (Fixture *f, gconstpointer data)
 {
@@ -570,6 +667,7 @@ main (int argc, char **argv)
   ADD ("filter", test_filter, NULL, set_up);
   ADD ("hostile", test_hostile, NULL, set_up);
   ADD ("user/dhcp", test_user_dhcp, NULL, set_up_user);
+  ADD ("user/ipv6", test_user_ipv6, NULL, set_up_user);
   ADD ("user/garbage", test_user_garbage, NULL, set_up_user);
   g_test_add_func ("/virtio/net/errors", test_errors);
   g_test_add_func ("/virtio/net/bad-mac", test_bad_mac);
