@@ -39,17 +39,24 @@ class XServer:
         self.process.wait()
 
 
-def wait_pattern(suite, x, size, seconds, name):
-    """Waits until the picture of this size is on the screen; the last difference otherwise."""
+def wait_pattern(suite, x, guest, unlike, seconds, name):
+    """Waits until the picture that the guest drew last, of a size unlike another, is on the screen,
+    whole. The window may ask for its own size meanwhile, and the guest then draws again. Returns
+    the size and, when the time is over, the last difference."""
     limit = time.monotonic() + seconds * SLOW
     while True:
+        drawn = re.findall(r'drew (\d+)x(\d+)', guest.serial())
+        size = tuple(int(n) for n in drawn[-1])
         shot = picture.read(x.file)
         try:
-            return picture.check_pattern(shot, *size), None
+            if size == unlike:
+                raise ValueError(f'the guest has not drawn again since {size}')
+            picture.check_pattern(shot, *size)
+            return size, None
         except ValueError as e:
             if time.monotonic() > limit:
                 picture.write_png(shot, os.path.join(suite.logs, f'window-{name}.png'))
-                return None, str(e)
+                return size, str(e)
         time.sleep(1)
 
 
@@ -79,12 +86,10 @@ def run(suite, x):
     view.spawn(['alcove', 'view', 'drawing'], env=env)
     guest.process = view.process        # what ends early is the window
     try:
-        first = guest.wait_serial(r'drew (\d+)x(\d+)', 60)[-1]
-        time.sleep(2 * SLOW)            # the window may ask for its own size at once
-        first = guest.wait_serial(r'drew (\d+)x(\d+)', 5)[-1]
-        size = int(first.group(1)), int(first.group(2))
-        at, wrong = wait_pattern(suite, x, size, 20, 'first')
-        suite.ok(at, f'the window shows the {size[0]}x{size[1]} picture, every pixel', wrong)
+        guest.wait_serial(r'drew (\d+)x(\d+)', 60)
+        size, wrong = wait_pattern(suite, x, guest, (800, 600), 40, 'first')
+        suite.ok(wrong is None, f'the window shows the {size[0]}x{size[1]} picture, every pixel',
+                 wrong)
 
         shot = suite.path('shot.png')
         alcove('screenshot', 'drawing', shot)
@@ -100,15 +105,11 @@ def run(suite, x):
             ['xdotool', 'search', '--onlyvisible', '--name', 'drawing'], env=env,
             stdout=subprocess.PIPE, text=True, check=False).stdout.split()
         suite.ok(window, 'the window carries the name of the machine')
-        count = len(re.findall(r'drew \d+x\d+', guest.serial()))
         subprocess.run(['xdotool', 'windowsize', window[0], '1100', '850'], env=env, check=True)
-        last = guest.wait_serial(r'drew (\d+)x(\d+)', 20, count + 1)[-1]
-        time.sleep(2 * SLOW)
-        last = guest.wait_serial(r'drew (\d+)x(\d+)', 5)[-1]
-        new = int(last.group(1)), int(last.group(2))
+        new, wrong = wait_pattern(suite, x, guest, size, 40, 'resized')
         suite.ok(new != size, 'the guest follows the size of the window', f'{size} then {new}')
-        at, wrong = wait_pattern(suite, x, new, 20, 'resized')
-        suite.ok(at, f'the window shows the {new[0]}x{new[1]} picture, every pixel', wrong)
+        suite.ok(wrong is None, f'the window shows the {new[0]}x{new[1]} picture, every pixel',
+                 wrong)
         picture.write_png(picture.read(x.file), os.path.join(suite.logs, 'window-end.png'))
     finally:
         view.stop()
