@@ -63,8 +63,6 @@ find_machine (AlcoveApplication *self, const char *what, GError **error)
 {
   if (g_path_is_absolute (what))
     {
-      g_autoptr (AlcoveMachine) machine = NULL;
-
       for (guint i = 0; i < g_list_model_get_n_items (G_LIST_MODEL (self->library)); i++)
         {
           g_autoptr (AlcoveMachine) known = g_list_model_get_item (G_LIST_MODEL (self->library), i);

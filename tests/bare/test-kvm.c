@@ -484,7 +484,7 @@ test_save_load (void)
   const VmmVmConfig config = { .n_vcpus = 2 };
   Guest *a = guest_new (T_APS, &config), *b = guest_new (T_HELLO, &config);
   g_autoptr (GError) error = NULL;
-  g_autoptr (GBytes) state = NULL, again = NULL;
+  g_autoptr (GBytes) state = NULL;
   VmmStateReader *reader;
   guint32 count;
 

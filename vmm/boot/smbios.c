@@ -265,12 +265,11 @@ add_memory (Builder *b, const VmmSmbiosConfig *config)
 static gboolean
 check_string (const char *what, const char *string, GError **error)
 {
-  gsize length = string != NULL ? strlen (string) : 0;
+  gboolean good = string == NULL || strlen (string) <= MAX_STRING;
 
-  for (gsize i = 0; i < length; i++)
-    if (string[i] < ' ' || string[i] > '~')
-      length = MAX_STRING + 1;
-  if (length <= MAX_STRING)
+  for (const char *p = string; good && p != NULL && *p != '\0'; p++)
+    good = *p >= ' ' && *p <= '~';
+  if (good)
     return TRUE;
   g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
                "the SMBIOS %s must be at most %d printable ASCII characters", what, MAX_STRING);

@@ -394,8 +394,9 @@ make_cursor_locked (SpiceDisplay *display)
       cursor->cmd.type = QXL_CURSOR_MOVE;
       cursor->cmd.u.position = position;
     }
+  /* Clients take the place from MOVE only: one follows each SET. */
+  display->cursor_moved = cursor->cmd.type == QXL_CURSOR_SET;
   display->cursor_changed = FALSE;
-  display->cursor_moved = FALSE;
   return cursor;
 }
 
@@ -498,6 +499,8 @@ qxl_set_client_capabilities (QXLInstance *qxl,
   g_mutex_lock (&display->lock);
   if (display->next != NULL)
     damage_all (&display->damage, display->next);
+  /* A new client knows the shape from its greeting, not the place. */
+  display->cursor_changed = display->cursor_argb != NULL;
   g_mutex_unlock (&display->lock);
   spice_wake (display->wake);
 }

@@ -367,7 +367,8 @@ begin (uint32_t info)
   memset ((void *)STATE, 0, sizeof (State));
   start = rdtsc ();
   delay_us (100000);
-  state->tsc_per_ms = (rdtsc () - start) / 100;
+  /* 32 bits hold a tenth of a second; a 64-bit division would need a library. */
+  state->tsc_per_ms = (uint32_t)(rdtsc () - start) / 100;
   state->random = 0x9e3779b97f4a7c15ull * (number_after (line, "seed=", 1) + 1);
   state->deadline_ticks = state->tsc_per_ms * 1000 * seconds;
   print ("# storm: %u seconds\n", seconds);
