@@ -17,6 +17,7 @@
 #define FOURCC_XRGB8888       0x34325258 /* DRM_FORMAT_XRGB8888, "XR24" */
 #define MAX_DRAWABLES         64
 #define MAX_DRAWABLE_BYTES    (48 * 1024 * 1024)
+#define CURSOR_AGAIN_MS       200
 #define DRAW_WAIT_US          (G_USEC_PER_SEC)
 #define MONITORS_COOKIE       1
 #define DRAW_COOKIE           2
@@ -86,6 +87,7 @@ struct _SpiceDisplay
   guint32 *cursor_argb;
   int cursor_x, cursor_y;
   guint32 cursor_unique;
+  GSource *cursor_again; /* (nullable) SPICE thread */
   /* lock: between the SPICE thread and the server's worker */
   gboolean draw_in_flight;
   GCond draw_done;
@@ -688,6 +690,30 @@ display_update (gpointer user_data)
     spice_qxl_wakeup (&display->qxl);
 }
 
+static gboolean
+on_cursor_again (gpointer user_data)
+{
+  SpiceDisplay *display = user_data;
+
+  g_clear_pointer (&display->cursor_again, g_source_unref);
+  g_mutex_lock (&display->lock);
+  display->cursor_changed = display->cursor_argb != NULL;
+  g_mutex_unlock (&display->lock);
+  spice_wake (display->wake);
+  return G_SOURCE_REMOVE;
+}
+
+/* The server's worker connects the channel some messages later and tells nobody. */
+void
+spice_display_repeat_cursor (SpiceDisplay *display)
+{
+  if (display->cursor_again != NULL)
+    return;
+  display->cursor_again = g_timeout_source_new (CURSOR_AGAIN_MS);
+  g_source_set_callback (display->cursor_again, on_cursor_again, display, NULL);
+  g_source_attach (display->cursor_again, g_main_context_get_thread_default ());
+}
+
 void
 spice_display_hold (SpiceDisplay *display)
 {
@@ -767,6 +793,11 @@ spice_display_free (SpiceDisplay *display)
   display_surface_unref (display->next);
   display_surface_unref (display->drawn);
   g_free (display->primary);
+  if (display->cursor_again != NULL)
+    {
+      g_source_destroy (display->cursor_again);
+      g_source_unref (display->cursor_again);
+    }
   g_free (display->cursor_argb);
   g_hash_table_unref (display->commands);
   g_mutex_clear (&display->lock);

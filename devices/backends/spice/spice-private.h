@@ -67,6 +67,8 @@ void spice_display_hold (SpiceDisplay *display);
 /* Waits for a draw that is on its way, at most a second. Only when its client is gone. */
 void spice_display_wait_for_draw (SpiceDisplay *display);
 void spice_display_set_show (SpiceDisplay *display, SpiceShow show);
+/* A client's cursor channel is about to be connected: its greeting has the shape, not the place. */
+void spice_display_repeat_cursor (SpiceDisplay *display);
 
 /* input.c */
 SpiceInput *spice_input_new (SpiceBackend *spice, InputRouter *router);

@@ -100,12 +100,15 @@ apply_client (gpointer user_data)
     }
 }
 
-/* Only the main channel matters: one client at a time, and a new one pushes the old one out. The
+/* Mostly the main channel matters: one client at a time, and a new one pushes the old one out. The
  * work waits for the loop's next turn: the server is in the middle of something here. The client's
  * other channels come later, after it has seen the main channel's answer. */
 void
 spice_backend_channel_event (SpiceBackend *spice, int event, SpiceChannelEventInfo *info)
 {
+  if (info->type == SPICE_CHANNEL_CURSOR && event == SPICE_CHANNEL_EVENT_INITIALIZED)
+    for (guint i = 0; i < spice->n_displays; i++)
+      spice_display_repeat_cursor (spice->displays[i]);
   if (info->type != SPICE_CHANNEL_MAIN)
     return;
   if (event == SPICE_CHANNEL_EVENT_INITIALIZED)
