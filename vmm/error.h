@@ -17,6 +17,7 @@ typedef enum
   VMM_ERROR_BUSY,          /* overlap, lock held, wrong state */
   VMM_ERROR_NO_MEMORY,     /* the host has not enough memory */
   VMM_ERROR_NOT_SUPPORTED, /* refused by design, with a reason */
+  VMM_ERROR_CANCELLED,     /* somebody asked for the end of a long task */
 } VmmErrorCode;
 
 /* Turns a negative errno of a leaf wrapper into a GError: "MESSAGE: strerror". EACCES and EPERM

@@ -68,6 +68,8 @@ typedef struct
   /* Synchronous: all that was acknowledged is on stable storage. Control thread. */
   gboolean (*flush_sync) (BlockBackend *backend, GError **error);
   void (*close) (BlockBackend *backend);
+  /* (nullable) The image behind it, for snapshots, bitmaps and resizing. (transfer none) */
+  struct _BlockImage *(*get_image) (BlockBackend *backend);
 } BlockBackendOps;
 
 struct _BlockBackend
@@ -83,12 +85,17 @@ typedef struct
   gboolean discard; /* guest discards punch holes */
 } BlockOpenFlags;
 
-/* Raw files and block devices. Takes QEMU-compatible OFD locks later (issue 3). Errors name file,
- * cause, remedy. */
+/* Raw files and block devices, without the lock. Errors name file, cause, remedy. */
 BlockBackend *block_raw_open (const char *path, const BlockOpenFlags *flags, GError **error);
 static inline void
 block_backend_close (BlockBackend *backend)
 {
   if (backend != NULL)
     backend->ops->close (backend);
+}
+/* (nullable) (transfer none) */
+static inline struct _BlockImage *
+block_backend_get_image (BlockBackend *backend)
+{
+  return backend->ops->get_image != NULL ? backend->ops->get_image (backend) : NULL;
 }
