@@ -19,6 +19,7 @@ static const struct
   { ALCOVE_ERROR_BUSY, PREFIX "Busy" },
   { ALCOVE_ERROR_EXISTS, PREFIX "Exists" },
   { ALCOVE_ERROR_NOT_SUPPORTED, PREFIX "NotSupported" },
+  { ALCOVE_ERROR_CANCELLED, PREFIX "Cancelled" },
 };
 
 AlcoveErrorCode

@@ -18,6 +18,7 @@ typedef enum
   ALCOVE_ERROR_BUSY,          /* somebody else holds it */
   ALCOVE_ERROR_EXISTS,        /* the name is taken */
   ALCOVE_ERROR_NOT_SUPPORTED, /* refused by design, with a reason */
+  ALCOVE_ERROR_CANCELLED,     /* somebody asked for the end of a long task */
 } AlcoveErrorCode;
 
 /**

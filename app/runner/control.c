@@ -44,6 +44,8 @@ return_error (GDBusMethodInvocation *invocation, const GError *error)
     code = ALCOVE_ERROR_WRONG_STATE;
   else if (g_error_matches (error, VMM_ERROR, VMM_ERROR_NOT_SUPPORTED))
     code = ALCOVE_ERROR_NOT_SUPPORTED;
+  else if (g_error_matches (error, VMM_ERROR, VMM_ERROR_CANCELLED))
+    code = ALCOVE_ERROR_CANCELLED;
   g_dbus_method_invocation_return_dbus_error (invocation, alcove_error_code_to_dbus (code),
                                               error->message);
 }
