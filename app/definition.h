@@ -110,7 +110,8 @@ typedef struct
 
 typedef enum
 {
-  ALCOVE_DISK_RAW
+  ALCOVE_DISK_RAW,
+  ALCOVE_DISK_QCOW2
 } AlcoveDiskFormat;
 typedef enum
 {
