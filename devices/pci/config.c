@@ -69,6 +69,11 @@ pci_config_write (PciDevice *device, guint offset, guint size, guint32 value)
       pci_msix_update (device);
       pci_intx_update (device);
     }
+  if (pci_msi_is_at (core, offset, size))
+    {
+      pci_msi_update (device);
+      pci_intx_update (device);
+    }
   if (core->write_hook != NULL)
     core->write_hook (device, offset, size);
 }
@@ -177,6 +182,7 @@ pci_device_reset (PciDevice *device)
       core->config[i] = (guint8)((core->config[i] & ~mask) | (core->initial[i] & mask));
     }
   pci_msix_reset (device);
+  pci_msi_update (device);
   pci_bars_update (device);
   pci_device_set_intx (device, FALSE);
   g_rec_mutex_unlock (&root->config_lock);
@@ -222,6 +228,7 @@ pci_device_load (PciDevice *device, VmmStateReader *reader, GError **error)
 
       core->config[i] = (guint8)((core->config[i] & ~mask) | (config[i] & mask));
     }
+  pci_msi_update (device);
   ok = pci_msix_load (device, reader, error);
   if (ok)
     {

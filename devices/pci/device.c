@@ -113,6 +113,7 @@ pci_device_finish (PciDevice *device)
     vmm_ram_block_unref (core->bars[PCI_BAR_ROM].block);
   pci_bus_retry_bars (root);
   pci_msix_finish (device);
+  pci_msi_finish (device);
   if (core->secondary != NULL)
     core->secondary->bridge = NULL;
   device->core = NULL;

@@ -31,7 +31,7 @@ update_locked (PciDevice *device)
   PciCore *core = device->core;
   guint command = core->config[PCI_COMMAND] | core->config[PCI_COMMAND + 1] << 8;
   gboolean want = core->intx_level && (command & PCI_COMMAND_INTX_DISABLE) == 0 &&
-                  !g_atomic_int_get (&core->msix_enabled);
+                  !g_atomic_int_get (&core->msix_enabled) && !g_atomic_int_get (&core->msi_enabled);
 
   if (want == core->intx_asserted || core->info.intx_pin == 0)
     return;

@@ -57,6 +57,11 @@ struct _PciCore
   gint msix_enabled; /* atomic for pci_device_msix_enabled */
   gboolean msix_function_mask;
 
+  /* MSI; under msix_lock too */
+  guint msi_cap;
+  VmmMsi *msi_single;
+  gint msi_enabled; /* atomic */
+
   /* under the root's intx_lock */
   gboolean intx_level;    /* what the device wants */
   gboolean intx_asserted; /* what is on the wire */
@@ -78,6 +83,12 @@ void pci_msix_reset (PciDevice *device);
 void pci_msix_update (PciDevice *device);
 void pci_msix_save (PciDevice *device, VmmStateWriter *writer);
 gboolean pci_msix_load (PciDevice *device, VmmStateReader *reader, GError **error);
+
+/* msi.c */
+void pci_msi_finish (PciDevice *device);
+/* Does the access touch the capability? */
+gboolean pci_msi_is_at (PciCore *core, guint offset, guint size);
+void pci_msi_update (PciDevice *device);
 
 /* intx.c */
 void pci_intx_update (PciDevice *device);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* PCI core: buses, functions, configuration space, BARs, capabilities, INTx, MSI-X.
+/* PCI core: buses, functions, configuration space, BARs, capabilities, INTx, MSI, MSI-X.
  *
  * A PCI device embeds PciDevice first. In its realize it calls pci_device_init with what it is,
  * adds BARs and capabilities; the core owns configuration space, BAR mapping, interrupt choice,
@@ -117,6 +117,10 @@ PciBus *pci_device_get_bus (PciDevice *device);
 gboolean pci_device_msix_enabled (PciDevice *device);
 gboolean pci_device_raise (PciDevice *device, guint vector);
 void pci_device_set_intx (PciDevice *device, gboolean level);
+/* MSI with one vector, for functions that have no MSI-X. In realize, once. */
+void pci_device_add_msi (PciDevice *device);
+/* FALSE when the guest has MSI off: the device uses INTx. While it is on, INTx stays low. */
+gboolean pci_device_raise_msi (PciDevice *device);
 /* An eventfd that raises the vector (vhost). Follows masking: while masked the signal is held
  * pending. Errors as vmm_msi_get_eventfd. */
 int pci_device_get_vector_eventfd (PciDevice *device, guint vector, GError **error);
