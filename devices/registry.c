@@ -13,6 +13,7 @@
 #include "devices/platform/serial.h"
 #include "devices/platform/signal-port.h"
 #include "devices/platform/vmgenid.h"
+#include "devices/storage/ahci.h"
 #include "devices/virtio/block.h"
 #include "devices/virtio/console.h"
 #include "devices/virtio/gpu.h"
@@ -21,6 +22,8 @@
 #include "devices/virtio/rng.h"
 
 static const VmmDeviceOps *const registry[] = {
+  &ahci_device_ops,
+  &ahci_disk_device_ops,
   &cfi_flash_ops,
   &debug_console_ops,
   &debug_exit_ops,
