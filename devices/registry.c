@@ -20,6 +20,7 @@
 #include "devices/virtio/input.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/rng.h"
+#include "devices/virtio/scsi.h"
 
 static const VmmDeviceOps *const registry[] = {
   &ahci_device_ops,
@@ -42,6 +43,7 @@ static const VmmDeviceOps *const registry[] = {
   &virtio_input_device_ops,
   &virtio_net_device_ops,
   &virtio_rng_device_ops,
+  &virtio_scsi_device_ops,
   &virtio_vga_device_ops,
   NULL,
 };
