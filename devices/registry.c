@@ -14,6 +14,7 @@
 #include "devices/platform/signal-port.h"
 #include "devices/platform/vmgenid.h"
 #include "devices/storage/ahci.h"
+#include "devices/storage/nvme.h"
 #include "devices/virtio/block.h"
 #include "devices/virtio/console.h"
 #include "devices/virtio/gpu.h"
@@ -31,6 +32,7 @@ static const VmmDeviceOps *const registry[] = {
   &fw_cfg_ops,
   &hpet_ops,
   &legacy_ports_ops,
+  &nvme_device_ops,
   &pcie_root_port_ops,
   &pm_ops,
   &pvpanic_ops,

@@ -112,6 +112,18 @@ vmm_machine_add_worker (VmmMachine *machine, const char *name, VmmWorkerFlags fl
   return worker;
 }
 
+void
+vmm_machine_remove_worker (VmmMachine *machine, VmmWorker *worker)
+{
+  gboolean ours;
+
+  g_mutex_lock (&machine->lock);
+  ours = g_ptr_array_remove (machine->workers, worker);
+  g_mutex_unlock (&machine->lock);
+  g_assert (ours && worker != machine->worker);
+  vmm_worker_free (worker);
+}
+
 VmmWorker *
 vmm_machine_get_worker (VmmMachine *machine)
 {

@@ -49,6 +49,10 @@ VmmWorker *vmm_machine_add_worker (VmmMachine *machine,
                                    VmmWorkerFlags flags,
                                    GError **error);
 
+/* Stops and frees one before the machine's end, for a device that is taken out. Its calls that were
+ * posted run first. Not on a worker. Thread: control. */
+void vmm_machine_remove_worker (VmmMachine *machine, VmmWorker *worker);
+
 /* For tests: one turn of every worker of a machine with a fake clock; waits for submitted disk I/O.
  * Returns TRUE when anything ran. */
 gboolean vmm_machine_iterate (VmmMachine *machine);

@@ -111,8 +111,9 @@ struct _VirtioBlock
   {
     BlockInfo info;
     Queue queues[MAX_QUEUES];
-    gboolean inside; /* for queues that share the device lock */
-    gboolean fua;    /* set at DRIVER_OK and by CONFIG_WCE */
+    VmmWorker *workers[MAX_QUEUES]; /* with iothreads */
+    gboolean inside;                /* for queues that share the device lock */
+    gboolean fua;                   /* set at DRIVER_OK and by CONFIG_WCE */
     guint64 n_reads, n_writes, n_flushes, n_errors, bytes_read, bytes_written; /* atomic */
   } host;
 };
@@ -543,6 +544,15 @@ static const VirtioDeviceOps block_virtio_ops = {
 };
 
 static void
+free_workers (VirtioBlock *block)
+{
+  for (guint i = 0; i < MAX_QUEUES; i++)
+    if (block->host.workers[i] != NULL)
+      vmm_machine_remove_worker (block->parent.parent.parent.machine,
+                                 g_steal_pointer (&block->host.workers[i]));
+}
+
+static void
 block_unrealize (VmmDevice *device)
 {
   VirtioBlock *block = (VirtioBlock *)device;
@@ -560,13 +570,14 @@ block_unrealize (VmmDevice *device)
           g_free (request);
         }
     }
+  free_workers (block);
 }
 
 static gboolean
 block_realize (VmmDevice *device, VmmMachine *machine, GError **error)
 {
   VirtioBlock *block = (VirtioBlock *)device;
-  VmmWorker *workers[MAX_QUEUES];
+  VmmWorker **workers = block->host.workers;
   VirtioInitOptions options = { .n_queues = block->config.n_queues };
 
   block->config.backend->ops->get_info (block->config.backend, &block->host.info);
@@ -587,7 +598,10 @@ block_realize (VmmDevice *device, VmmMachine *machine, GError **error)
 
           workers[i] = vmm_machine_add_worker (machine, name, VMM_WORKER_NONE, error);
           if (workers[i] == NULL)
-            return FALSE;
+            {
+              free_workers (block);
+              return FALSE;
+            }
         }
     }
   if (block->host.info.readonly)
@@ -599,8 +613,11 @@ block_realize (VmmDevice *device, VmmMachine *machine, GError **error)
       if (block->host.info.can_write_zeroes)
         options.features_add |= BIT (FEATURE_WRITE_ZEROES);
     }
-  return virtio_device_init (&block->parent, machine, &block_virtio_ops, &options,
-                             block->config.iothreads ? workers[0] : NULL, error);
+  if (virtio_device_init (&block->parent, machine, &block_virtio_ops, &options,
+                          block->config.iothreads ? workers[0] : NULL, error))
+    return TRUE;
+  free_workers (block);
+  return FALSE;
 }
 
 static void
