@@ -101,6 +101,7 @@ alcove_definition_to_json (AlcoveDefinition *definition)
   JsonObject *root = json_object_new ();
   JsonNode *node = json_node_new (JSON_NODE_OBJECT);
   const AlcoveSpiceConfig *spice = alcove_definition_get_spice (definition);
+  const AlcoveSnapshotsConfig *snapshots = alcove_definition_get_snapshots (definition);
   guint n;
   const AlcoveDeviceConfig *const *devices = alcove_definition_get_devices (definition, &n);
 
@@ -109,6 +110,8 @@ alcove_definition_to_json (AlcoveDefinition *definition)
     add_group (root, devices[i]);
   if (spice != NULL)
     add_group (root, &spice->base);
+  if (snapshots != NULL)
+    add_group (root, &snapshots->base);
   json_node_take_object (node, root);
   return node;
 }

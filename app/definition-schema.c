@@ -14,7 +14,7 @@ static const char *const firmware_words[] = { "uefi", "bios", "none", NULL };
 static const char *const msr_words[] = { "fault", "ignore", NULL };
 static const char *const clock_words[] = { "utc", "localtime", NULL };
 static const char *const event_words[] = { "reset", "stop", NULL };
-static const char *const format_words[] = { "raw", NULL };
+static const char *const format_words[] = { "raw", "qcow2", NULL };
 static const char *const bus_words[] = { "virtio", NULL };
 static const char *const cache_words[] = { "writeback", "direct", NULL };
 static const char *const nic_words[] = { "user", "tap", "none", NULL };
@@ -210,6 +210,11 @@ static const AlcoveKeySpec disk_keys[] = {
     .offset = DISK (discard),
     .fallback = "true",
     .help = "space the guest frees goes back to the host" },
+  { .name = "snapshot",
+    .type = ALCOVE_KEY_BOOLEAN,
+    .offset = DISK (snapshot),
+    .fallback = "true",
+    .help = "part of the machine's snapshots; false leaves it out and as it is by a revert" },
   { .name = "cache",
     .type = ALCOVE_KEY_WORD,
     .offset = DISK (cache),
@@ -348,6 +353,23 @@ static const AlcoveKeySpec spice_keys[] = {
   { .name = "tls-key", .type = ALCOVE_KEY_PATH, .offset = SPICE (tls_key), .help = "PEM" },
 };
 
+#define SNAPSHOTS(member) G_STRUCT_OFFSET (AlcoveSnapshotsConfig, member)
+static const AlcoveKeySpec snapshots_keys[] = {
+  { .name = "every",
+    .type = ALCOVE_KEY_NUMBER,
+    .offset = SNAPSHOTS (every),
+    .max = 43200,
+    .fallback = "0",
+    .help = "minutes between automatic snapshots while the machine runs; 0: none" },
+  { .name = "keep",
+    .type = ALCOVE_KEY_NUMBER,
+    .offset = SNAPSHOTS (keep),
+    .min = 1,
+    .max = 1000,
+    .fallback = "24",
+    .help = "how many automatic snapshots there are at most; the oldest go first" },
+};
+
 #define KEYS(array) .keys = array, .n_keys = G_N_ELEMENTS (array)
 const AlcoveGroupSpec alcove_group_specs[ALCOVE_N_KINDS] = {
   { ALCOVE_KIND_MACHINE, "machine", FALSE, 1, sizeof (AlcoveMachineConfig), KEYS (machine_keys) },
@@ -360,6 +382,8 @@ const AlcoveGroupSpec alcove_group_specs[ALCOVE_N_KINDS] = {
   { ALCOVE_KIND_INPUT, "input", TRUE, 8, sizeof (AlcoveInputConfig), KEYS (input_keys) },
   { ALCOVE_KIND_RNG, "rng", TRUE, 1, sizeof (AlcoveRngConfig), KEYS (rng_keys) },
   { ALCOVE_KIND_SPICE, "spice", FALSE, 1, sizeof (AlcoveSpiceConfig), KEYS (spice_keys) },
+  { ALCOVE_KIND_SNAPSHOTS, "snapshots", FALSE, 1, sizeof (AlcoveSnapshotsConfig),
+    KEYS (snapshots_keys) },
 };
 
 const char *

@@ -473,6 +473,14 @@ alcove_definition_get_spice (AlcoveDefinition *self)
   return spice->len > 0 ? g_ptr_array_index (spice, 0) : NULL;
 }
 
+const AlcoveSnapshotsConfig *
+alcove_definition_get_snapshots (AlcoveDefinition *self)
+{
+  GPtrArray *snapshots = self->parsed.by_kind[ALCOVE_KIND_SNAPSHOTS];
+
+  return snapshots->len > 0 ? g_ptr_array_index (snapshots, 0) : NULL;
+}
+
 #define DEFINE_GETTER(Type, plural, KIND)                                                          \
   const Type *const *alcove_definition_get_##plural (AlcoveDefinition *self, guint *ret_n)         \
   {                                                                                                \

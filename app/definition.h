@@ -2,7 +2,8 @@
 /* A machine's definition: machine.conf, read, checked and edited.
  *
  * The file is a key file with one group per device: [machine], [disk NAME], [cdrom NAME],
- * [nic NAME], [display NAME], [serial NAME], [console NAME], [input NAME], [rng NAME], [spice].
+ * [nic NAME], [display NAME], [serial NAME], [console NAME], [input NAME], [rng NAME], [spice],
+ * [snapshots].
  * definition-schema.c has every key with its range, default and meaning; an unknown group or key is
  * refused by name. The text is the definition: the structs below are what it says, parsed anew at
  * each edit, so a struct is valid until the next edit or the last unref. Comments survive.
@@ -38,8 +39,9 @@ typedef enum
   ALCOVE_KIND_INPUT,
   ALCOVE_KIND_RNG,
   ALCOVE_KIND_SPICE,
+  ALCOVE_KIND_SNAPSHOTS,
 } AlcoveKind;
-#define ALCOVE_N_KINDS (ALCOVE_KIND_SPICE + 1)
+#define ALCOVE_N_KINDS (ALCOVE_KIND_SNAPSHOTS + 1)
 /* "disk", ... */
 const char *alcove_kind_to_string (AlcoveKind kind);
 
@@ -47,7 +49,7 @@ const char *alcove_kind_to_string (AlcoveKind kind);
 typedef struct
 {
   AlcoveKind kind;
-  char *name;               /* NAME of [disk NAME]; "machine" and "spice" for those */
+  char *name;               /* NAME of [disk NAME]; the kind for unnamed groups */
   guint line;               /* of the group header, from 1 */
   AlcovePciAddress address; /* devices on PCI */
   guint boot_index;         /* disk, cdrom, nic: 1 is tried first; 0 not given */
@@ -110,7 +112,8 @@ typedef struct
 
 typedef enum
 {
-  ALCOVE_DISK_RAW
+  ALCOVE_DISK_RAW,
+  ALCOVE_DISK_QCOW2
 } AlcoveDiskFormat;
 typedef enum
 {
@@ -133,6 +136,7 @@ typedef struct
   char *serial; /* (nullable) up to 20 printable ASCII characters */
   gboolean readonly;
   gboolean discard;
+  gboolean snapshot; /* disk: part of the machine's snapshots */
   AlcoveDiskCache cache;
   guint queues; /* 0: as many as vCPUs, at most 4 */
 } AlcoveDiskConfig;
@@ -236,6 +240,14 @@ typedef struct
   char *tls_certificate, *tls_key; /* (nullable) PEM, absolute paths; TCP off loopback needs them */
 } AlcoveSpiceConfig;
 
+/* [snapshots]: automatic ones while the machine runs. */
+typedef struct
+{
+  AlcoveDeviceConfig base;
+  guint every; /* minutes between them; 0: none */
+  guint keep;  /* how many at most: the oldest automatic ones go first */
+} AlcoveSnapshotsConfig;
+
 #define ALCOVE_TYPE_DEFINITION (alcove_definition_get_type ())
 G_DECLARE_FINAL_TYPE (AlcoveDefinition, alcove_definition, ALCOVE, DEFINITION, GObject)
 
@@ -279,7 +291,9 @@ const AlcoveCharConfig *const *alcove_definition_get_consoles (AlcoveDefinition 
 const AlcoveInputConfig *const *alcove_definition_get_inputs (AlcoveDefinition *self, guint *ret_n);
 const AlcoveRngConfig *const *alcove_definition_get_rngs (AlcoveDefinition *self, guint *ret_n);
 const AlcoveSpiceConfig *alcove_definition_get_spice (AlcoveDefinition *self); /* (nullable) */
-/* All devices (no machine, no spice) in file order. */
+const AlcoveSnapshotsConfig *
+alcove_definition_get_snapshots (AlcoveDefinition *self); /* (nullable) */
+/* All devices (no machine, spice or snapshots) in file order. */
 const AlcoveDeviceConfig *const *alcove_definition_get_devices (AlcoveDefinition *self,
                                                                 guint *ret_n);
 

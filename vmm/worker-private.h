@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Shared by vmm/worker.c (loop) and vmm/worker-aio.c (disk I/O engines). */
 #pragma once
-#include <pthread.h>
+#include "vmm/thread.h"
 #include "vmm/worker.h"
 
 typedef struct _VmmAio VmmAio;
@@ -20,7 +20,3 @@ void vmm_aio_flush (VmmAio *aio);
 /* Runs done callbacks. wait: blocks until at least one completed. Returns how many. */
 guint vmm_aio_reap (VmmAio *aio, gboolean wait);
 guint vmm_aio_get_n_inflight (VmmAio *aio);
-
-/* A thread with a small stack and all signals blocked. Returns -errno or 0. */
-int vmm_thread_create (pthread_t *ret_thread, void *(*func) (void *), void *argument);
-#define VMM_THREAD_STACK (256 * 1024)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app/runner/machine-private.h"
+#include "devices/backends/block/image.h"
 #include "devices/registry.h"
 #include "devices/virtio/console.h"
 
@@ -61,15 +62,33 @@ finish (RunnerMachine *self,
   return FALSE;
 }
 
-static gboolean
-make_disk (RunnerMachine *self, const AlcoveDiskConfig *config, GError **error)
+/* The disk's contents, locked against other programs. */
+static BlockBackend *
+open_disk (const AlcoveDiskConfig *config, GError **error)
 {
-  BlockOpenFlags flags = {
+  const BlockOpenFlags raw_flags = {
     .readonly = config->readonly,
     .direct = config->cache == ALCOVE_CACHE_DIRECT,
     .discard = config->discard,
+    .lock = config->readonly ? BLOCK_LOCK_SHARED : BLOCK_LOCK_EXCLUSIVE,
   };
-  BlockBackend *backend = block_raw_open (config->file, &flags, error);
+  const BlockImageFlags flags = {
+    .readonly = raw_flags.readonly,
+    .direct = raw_flags.direct,
+    .discard = raw_flags.discard,
+  };
+  BlockImage *image;
+
+  if (config->format == ALCOVE_DISK_RAW)
+    return block_raw_open (config->file, &raw_flags, error);
+  image = block_image_open (config->file, BLOCK_FORMAT_QCOW2, &flags, error);
+  return image != NULL ? block_image_backend_new (image, flags.discard) : NULL;
+}
+
+static gboolean
+make_disk (RunnerMachine *self, const AlcoveDiskConfig *config, GError **error)
+{
+  BlockBackend *backend = open_disk (config, error);
   guint queues = config->queues != 0
                      ? config->queues
                      : MIN (alcove_definition_get_machine (self->definition)->cpus, 4);

@@ -6,6 +6,7 @@
  * Threads: open and close on the control thread; submit on the worker. */
 #pragma once
 #include <sys/uio.h>
+#include "devices/backends/block/file.h"
 #include "vmm/error.h"
 #include "vmm/worker.h"
 
@@ -44,6 +45,14 @@ struct _BlockRequest
   /*< private >*/
   VmmAioRequest aio;
   gpointer backend_data[4];
+  struct
+  {
+    BlockRequest *next;
+    void (*done) (BlockRequest *request, int result);
+    gpointer queue;
+    gint64 start_ns, due_ns;
+    int error;
+  } guard; /* guard.c, in front of the back end proper */
 };
 
 typedef struct
@@ -62,7 +71,8 @@ typedef struct
 {
   const char *name; /* "raw" */
   void (*submit) (BlockBackend *backend, VmmWorker *worker, BlockRequest *request);
-  /* Waits (running the worker's I/O) until everything submitted there is done. On the worker. */
+  /* Waits (running the worker's I/O) until everything submitted there is done; what is held
+   * (guard.h) ends with its error. For reset and teardown. On the worker. */
   void (*drain) (BlockBackend *backend, VmmWorker *worker);
   void (*get_info) (BlockBackend *backend, BlockInfo *ret_info);
   /* Synchronous: all that was acknowledged is on stable storage. Control thread. */
@@ -70,6 +80,9 @@ typedef struct
   void (*close) (BlockBackend *backend);
   /* (nullable) The image behind it, for snapshots, bitmaps and resizing. (transfer none) */
   struct _BlockImage *(*get_image) (BlockBackend *backend);
+  /* (nullable: as drain) As drain, but what is held stays so: it goes on when the machine does. For
+   * quiesce. Returns how many are held: a device that has any cannot be saved. */
+  guint (*settle) (BlockBackend *backend, VmmWorker *worker);
 } BlockBackendOps;
 
 struct _BlockBackend
@@ -83,10 +96,21 @@ typedef struct
   gboolean readonly;
   gboolean direct;  /* O_DIRECT */
   gboolean discard; /* guest discards punch holes */
+  BlockLock lock;
 } BlockOpenFlags;
 
-/* Raw files and block devices, without the lock. Errors name file, cause, remedy. */
+/* Raw files and block devices. Errors name file, cause, remedy. */
 BlockBackend *block_raw_open (const char *path, const BlockOpenFlags *flags, GError **error);
+/* Any image (image.h). image: (transfer full). discard: guest discards give space back. */
+BlockBackend *block_image_backend_new (struct _BlockImage *image, gboolean discard);
+static inline guint
+block_backend_settle (BlockBackend *backend, VmmWorker *worker)
+{
+  if (backend->ops->settle != NULL)
+    return backend->ops->settle (backend, worker);
+  backend->ops->drain (backend, worker);
+  return 0;
+}
 static inline void
 block_backend_close (BlockBackend *backend)
 {

@@ -19,6 +19,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "devices/backends/block/file-private.h"
+
 #define SECTOR       512u
 #define BOUNCE_MAX   (1024u * 1024u)
 #define INLINE_MAX   262144u /* bytes of a request that is done at once */
@@ -123,39 +125,6 @@ start (BlockRequest *request,
   vmm_worker_submit (request_worker (request), aio);
 }
 
-/* ---- copying between iovecs and the bounce buffer ---- */
-
-static void
-iov_copy (const struct iovec *iov,
-          guint n_iov,
-          guint64 skip,
-          guint8 *buffer,
-          gsize length,
-          gboolean to_iov)
-{
-  for (guint i = 0; i < n_iov && length > 0; i++)
-    {
-      gsize room = iov[i].iov_len, piece;
-
-      if (skip >= room)
-        {
-          skip -= room;
-          continue;
-        }
-      piece = MIN (room - skip, length);
-      if (buffer == NULL)
-        memset ((guint8 *)iov[i].iov_base + skip, 0, piece);
-      else if (to_iov)
-        memcpy ((guint8 *)iov[i].iov_base + skip, buffer, piece);
-      else
-        memcpy (buffer, (const guint8 *)iov[i].iov_base + skip, piece);
-      if (buffer != NULL)
-        buffer += piece;
-      length -= piece;
-      skip = 0;
-    }
-}
-
 static gboolean
 needs_bounce (const RawBackend *raw, const BlockRequest *request)
 {
@@ -200,7 +169,7 @@ start_bounce (BlockRequest *request)
           finish (request, -EINVAL);
           return;
         }
-      iov_copy (request->iov, request->n_iov, slow->done, slow->bounce, slow->piece, FALSE);
+      block_iov_copy (request->iov, request->n_iov, slow->done, slow->bounce, slow->piece, FALSE);
     }
   start (request, request->op == BLOCK_OP_WRITE ? VMM_AIO_WRITEV : VMM_AIO_READV, &slow->bounce_iov,
          1, from, 0, 0);
@@ -313,7 +282,7 @@ transfer_done (BlockRequest *request, gint64 result)
     }
   if (reading && request->offset + done >= raw->file_size)
     {
-      iov_copy (request->iov, request->n_iov, done, NULL, request->length - done, TRUE);
+      block_iov_copy (request->iov, request->n_iov, done, NULL, request->length - done, TRUE);
       finish (request, 0);
       return;
     }
@@ -341,11 +310,11 @@ bounce_done (BlockRequest *request, gint64 result)
   got = MIN (got, slow->piece);
   if (request->op == BLOCK_OP_READ)
     {
-      iov_copy (request->iov, request->n_iov, slow->done, slow->bounce + slow->bounce_skip, got,
-                TRUE);
+      block_iov_copy (request->iov, request->n_iov, slow->done, slow->bounce + slow->bounce_skip,
+                      got, TRUE);
       if (got == 0 && request->offset + slow->done >= raw->file_size)
         {
-          iov_copy (request->iov, request->n_iov, slow->done, NULL, slow->piece, TRUE);
+          block_iov_copy (request->iov, request->n_iov, slow->done, NULL, slow->piece, TRUE);
           got = slow->piece;
         }
     }
@@ -688,7 +657,8 @@ block_raw_open (const char *path, const BlockOpenFlags *flags, GError **error)
       raw_close (&raw->parent);
       return NULL;
     }
-  if (!probe (raw, flags, error))
+  if (!probe (raw, flags, error) ||
+      !block_lock_change (raw->fd, path, BLOCK_LOCK_NONE, flags->lock, error))
     {
       raw_close (&raw->parent);
       return NULL;

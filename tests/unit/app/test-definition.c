@@ -218,7 +218,7 @@ test_refused_values (void)
     { "kernel=a\\nb\n", "line break" },
     { "os=a\\tb\n", "control character" },
     { "[disk a]\n", "file: it is missing" },
-    { "[disk a]\nfile=x\nformat=qcow2\n", "it can be raw" },
+    { "[disk a]\nfile=x\nformat=vmdk\n", "it can be raw, qcow2" },
     { "[disk a]\nfile=x\nserial=123456789012345678901\n", "at most 20" },
     { "[disk a]\nfile=x\nserial=\xc3\xa9\n", "printable ASCII" },
     { "[disk a]\nfile=x\nqueues=65\n", "out of range" },
