@@ -29,6 +29,7 @@ int cli_list (Cli *cli, int argc, char **argv);
 int cli_show (Cli *cli, int argc, char **argv);
 int cli_create (Cli *cli, int argc, char **argv);
 int cli_delete (Cli *cli, int argc, char **argv);
+int cli_disk (Cli *cli, int argc, char **argv);
 int cli_start (Cli *cli, int argc, char **argv);
 int cli_run (Cli *cli, int argc, char **argv);
 int cli_stop (Cli *cli, int argc, char **argv);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "app/cli/cli-private.h"
+#include "vmm/error.h"
 
 void
 cli_say (const char *format, ...)
@@ -35,6 +36,8 @@ cli_fail (Cli *cli, GError *error)
   g_autoptr (GError) owned = error;
 
   fprintf (stderr, "alcove %s: %s\n", cli->verb->name, owned->message);
+  if (g_error_matches (owned, VMM_ERROR, VMM_ERROR_BUSY))
+    return ALCOVE_EXIT_WRONG_STATE;
   if (owned->domain != ALCOVE_ERROR)
     return ALCOVE_EXIT_FAILED;
   switch ((AlcoveErrorCode)owned->code)
@@ -47,6 +50,7 @@ cli_fail (Cli *cli, GError *error)
     case ALCOVE_ERROR_NOT_FOUND: /* of something in a machine: cli_find has its own status */
     case ALCOVE_ERROR_EXISTS:
     case ALCOVE_ERROR_NOT_SUPPORTED:
+    case ALCOVE_ERROR_CANCELLED:
     default:
       return ALCOVE_EXIT_FAILED;
     }

@@ -16,6 +16,8 @@ static const CliVerb verbs[] = {
     "Prints the new machine's folder name, which the other verbs take as NAME.", cli_create },
   { "delete", "NAME", "move a stopped machine to the trash",
     "Prints a token; \"alcove delete --undo TOKEN\" brings the machine back.", cli_delete },
+  { "disk", "VERB", "disk images: create, info, check, resize, convert, compact, backup...", NULL,
+    cli_disk },
   { "start", "NAME", "start a machine; it goes on when this command ends", NULL, cli_start },
   { "run", "", "run a throw-away machine made from options",
     "Ends when the machine does. The exit status is the guest's: (value << 1) | 1 where it wrote\n"
