@@ -17,6 +17,7 @@ static const char *const event_words[] = { "reset", "stop", NULL };
 static const char *const format_words[] = { "raw", "qcow2", NULL };
 static const char *const bus_words[] = { "virtio", NULL };
 static const char *const cache_words[] = { "writeback", "direct", NULL };
+static const char *const error_words[] = { "report", "pause", NULL };
 static const char *const nic_words[] = { "user", "tap", "none", NULL };
 static const char *const display_words[] = { "virtio-vga", "vga", "none", NULL };
 static const char *const char_words[] = { "console", "null", "file", "stdio", NULL };
@@ -203,6 +204,17 @@ static const AlcoveKeySpec machine_keys[] = {
     .fallback = readonly_default, .help = "the guest cannot write"                                 \
   }
 
+#define LIMIT_KEY(key, member, text)                                                               \
+  {                                                                                                \
+    .name = key, .type = ALCOVE_KEY_NUMBER, .offset = DISK (member), .min = 1, .max = 100000000,   \
+    .help = text                                                                                   \
+  }
+#define BANDWIDTH_KEY(key, member, text)                                                           \
+  {                                                                                                \
+    .name = key, .type = ALCOVE_KEY_MIB, .offset = DISK (member), .min = 1, .max = 1048576,        \
+    .help = text                                                                                   \
+  }
+
 static const AlcoveKeySpec disk_keys[] = {
   DISK_KEYS ("false"),
   { .name = "discard",
@@ -227,6 +239,26 @@ static const AlcoveKeySpec disk_keys[] = {
     .min = 1,
     .max = 64,
     .help = "request queues; as many as CPUs, at most 4, when left out" },
+  { .name = "on-error",
+    .type = ALCOVE_KEY_WORD,
+    .offset = DISK (on_error),
+    .words = error_words,
+    .fallback = "report",
+    .help = "when the host's storage fails: report it to the guest, or pause until it is mended; a "
+            "lack of space always pauses" },
+  LIMIT_KEY ("iops", iops, "reads and writes a second, at most"),
+  LIMIT_KEY ("iops-read", iops_read, "reads a second, at most"),
+  LIMIT_KEY ("iops-write", iops_write, "writes a second, at most"),
+  BANDWIDTH_KEY ("bandwidth", bandwidth, "MiB read and written a second, at most"),
+  BANDWIDTH_KEY ("bandwidth-read", bandwidth_read, "MiB read a second, at most"),
+  BANDWIDTH_KEY ("bandwidth-write", bandwidth_write, "MiB written a second, at most"),
+  { .name = "burst",
+    .type = ALCOVE_KEY_NUMBER,
+    .offset = DISK (burst_ms),
+    .min = 1,
+    .max = 600000,
+    .fallback = "100",
+    .help = "how many milliseconds' worth of a limit may be used at once after a rest" },
   ADDRESS_KEY,
   BOOT_INDEX_KEY,
 };

@@ -124,6 +124,12 @@ typedef enum
   ALCOVE_CACHE_WRITEBACK,
   ALCOVE_CACHE_DIRECT
 } AlcoveDiskCache;
+/* Errors of the host's storage but a lack of space, which always pauses. */
+typedef enum
+{
+  ALCOVE_ON_ERROR_REPORT, /* to the guest */
+  ALCOVE_ON_ERROR_PAUSE
+} AlcoveOnError;
 
 /* [disk NAME]; also [cdrom NAME], which for the present is a read-only virtio-blk disk with the
  * medium's contents (no eject, no MMC commands): readonly is TRUE there. */
@@ -139,6 +145,11 @@ typedef struct
   gboolean snapshot; /* disk: part of the machine's snapshots */
   AlcoveDiskCache cache;
   guint queues; /* 0: as many as vCPUs, at most 4 */
+  AlcoveOnError on_error;
+  /* Limits a second, 0: none. Bandwidths in MiB. */
+  guint iops, iops_read, iops_write;
+  guint64 bandwidth, bandwidth_read, bandwidth_write;
+  guint burst_ms;
 } AlcoveDiskConfig;
 
 typedef enum

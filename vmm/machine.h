@@ -24,6 +24,7 @@ typedef enum
   VMM_REQUEST_DEBUG_EXIT, /* value written to the debug-exit port: status = (value << 1) | 1 */
   VMM_REQUEST_PANIC,      /* pvpanic; value = event bits */
   VMM_REQUEST_ERROR,      /* the VMM cannot go on: detail says why */
+  VMM_REQUEST_PAUSE,      /* a disk cannot go on for the present; value = errno, detail says why */
 } VmmRequest;
 
 /* Called from any thread (vCPU threads mostly), must not block: the owner notes it and kicks. */

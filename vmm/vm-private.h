@@ -106,6 +106,9 @@ struct _VmmVm
   guint64 request_value;
   char *request_detail;
   gboolean request_triple_fault;
+  /* Of a disk that cannot go on; detail NULL: none that is not handled yet. */
+  guint64 pause_value;
+  char *pause_detail;
 
   gint state;  /* atomic VmmRunState */
   gint reason; /* atomic VmmReason */

@@ -28,6 +28,8 @@ vmm_reason_to_string (VmmReason reason)
     [VMM_REASON_TRIPLE_FAULT] = "triple-fault",
     [VMM_REASON_DEBUG_EXIT] = "debug-exit",
     [VMM_REASON_INTERNAL_ERROR] = "internal-error",
+    [VMM_REASON_NO_SPACE] = "no-space",
+    [VMM_REASON_IO_ERROR] = "io-error",
   };
 
   return (guint)reason < G_N_ELEMENTS (names) ? names[reason] : "none";
@@ -162,6 +164,7 @@ vmm_vm_free (VmmVm *vm)
   g_free (vm->gsi_used);
   g_free (vm->detail);
   g_free (vm->request_detail);
+  g_free (vm->pause_detail);
   g_cond_clear (&vm->parked_cond);
   g_cond_clear (&vm->hold_cond);
   g_mutex_clear (&vm->run);
@@ -536,12 +539,60 @@ post_request (VmmVm *vm, VmmRequest request, guint64 value, const char *detail, 
     vmm_worker_post (vm->control_worker, handle_request, vm);
 }
 
+/* Control worker. */
+static void
+handle_pause (gpointer user_data)
+{
+  VmmVm *vm = user_data;
+  g_autofree char *detail = NULL;
+  VmmRunState state;
+  guint64 value;
+
+  g_mutex_lock (&vm->control);
+  g_mutex_lock (&vm->run);
+  detail = g_steal_pointer (&vm->pause_detail);
+  value = vm->pause_value;
+  g_mutex_unlock (&vm->run);
+  state = vmm_vm_get_state (vm);
+  if (state == VMM_STATE_RUNNING)
+    halt (vm);
+  /* A machine that is paused already says from now on what it waits for. */
+  if (state == VMM_STATE_RUNNING || state == VMM_STATE_PAUSED)
+    tell (vm, VMM_STATE_PAUSED,
+          value == ENOSPC || value == EDQUOT ? VMM_REASON_NO_SPACE : VMM_REASON_IO_ERROR, value,
+          detail);
+  g_mutex_unlock (&vm->control);
+}
+
+/* Apart from the guest's own requests, none of which it may replace or be lost to. */
+static void
+post_pause (VmmVm *vm, guint64 value, const char *detail)
+{
+  gboolean first;
+
+  g_mutex_lock (&vm->run);
+  first = vm->pause_detail == NULL && (vm->hold & VMM_HOLD_STOP) == 0;
+  if (first)
+    {
+      vm->pause_value = value;
+      vm->pause_detail = g_strdup (detail != NULL ? detail : "");
+    }
+  g_mutex_unlock (&vm->run);
+  if (first)
+    vmm_worker_post (vm->control_worker, handle_pause, vm);
+}
+
 static void
 on_request (
     VmmMachine *machine, VmmRequest request, guint64 value, const char *detail, gpointer user_data)
 {
   VmmVm *vm = user_data;
 
+  if (request == VMM_REQUEST_PAUSE)
+    {
+      post_pause (vm, value, detail);
+      return;
+    }
   /* The board refuses S3; nothing must happen then. */
   if (request != VMM_REQUEST_NONE && request != VMM_REQUEST_SUSPEND)
     post_request (vm, request, value, detail, FALSE);
@@ -609,6 +660,7 @@ handle_locked (VmmVm *vm, VmmRequest request, guint64 value, const char *detail,
       break;
     case VMM_REQUEST_NONE:
     case VMM_REQUEST_SUSPEND:
+    case VMM_REQUEST_PAUSE:
       break;
     }
 }

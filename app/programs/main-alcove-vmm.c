@@ -121,6 +121,8 @@ on_event (gpointer user_data)
   /* A server that believes the machine is stopped draws nothing for clients of its listener. */
   if (spice != NULL)
     spice_backend_set_running (spice, event->change.state == VMM_STATE_RUNNING);
+  if (event->change.state == VMM_STATE_RUNNING)
+    runner_machine_retry_disks (program->machine);
   if (program->control != NULL)
     runner_control_set_state (program->control, state_name (event->change.state),
                               vmm_reason_to_string (event->change.reason), detail);

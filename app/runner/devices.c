@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The PCI devices of a definition with their back ends. Each device's address is the one written
  * there. */
+#include <errno.h>
 #include <string.h>
 
 #include "app/runner/machine-private.h"
+#include "devices/backends/block/guard.h"
 #include "devices/backends/block/image.h"
 #include "devices/registry.h"
 #include "devices/virtio/console.h"
@@ -85,6 +87,46 @@ open_disk (const AlcoveDiskConfig *config, GError **error)
   return image != NULL ? block_image_backend_new (image, flags.discard) : NULL;
 }
 
+/* On a disk's worker: the machine has to wait for the host. */
+static void
+on_held (BlockBackend *backend, int error, gpointer user_data)
+{
+  RunnerMachine *self = user_data;
+  g_autofree char *detail = NULL;
+
+  if (error == -ENOSPC || error == -EDQUOT)
+    detail = g_strdup_printf ("There is no space left on the host for “%s”. Nothing is lost: make "
+                              "room, then resume the machine.",
+                              backend->name);
+  else
+    detail =
+        g_strdup_printf ("The host cannot use “%s” (%s). Nothing is lost: mend it, then resume "
+                         "the machine.",
+                         backend->name, g_strerror (-error));
+  vmm_machine_request (vmm_vm_get_machine (self->vm), VMM_REQUEST_PAUSE, (guint64)-error, detail);
+}
+
+/* inner: (transfer full). */
+static BlockBackend *
+guard_disk (RunnerMachine *self, const AlcoveDiskConfig *config, BlockBackend *inner)
+{
+  const BlockGuardConfig guard = {
+    .clock = vmm_machine_get_clock (vmm_vm_get_machine (self->vm)),
+    .pause_on_error = config->on_error == ALCOVE_ON_ERROR_PAUSE,
+    .throttle = { .rates = { [BLOCK_LIMIT_OPS] = config->iops,
+                             [BLOCK_LIMIT_OPS_READ] = config->iops_read,
+                             [BLOCK_LIMIT_OPS_WRITE] = config->iops_write,
+                             [BLOCK_LIMIT_BYTES] = config->bandwidth << 20,
+                             [BLOCK_LIMIT_BYTES_READ] = config->bandwidth_read << 20,
+                             [BLOCK_LIMIT_BYTES_WRITE] = config->bandwidth_write << 20 },
+                  .burst_ms = config->burst_ms },
+    .held = on_held,
+    .user_data = self,
+  };
+
+  return block_guard_new (inner, &guard);
+}
+
 static gboolean
 make_disk (RunnerMachine *self, const AlcoveDiskConfig *config, GError **error)
 {
@@ -100,7 +142,9 @@ make_disk (RunnerMachine *self, const AlcoveDiskConfig *config, GError **error)
                       config->base.name);
       return FALSE;
     }
+  backend = guard_disk (self, config, backend);
   g_ptr_array_add (self->blocks, backend);
+  g_ptr_array_add (self->block_ids, runner_device_id (&config->base));
   device = begin (self, "virtio-blk", &config->base, error);
   return device != NULL &&
          finish (self, &config->base, device,

@@ -22,9 +22,10 @@ struct _RunnerMachine
   guint n_scanouts;
   SpiceBackend *spice;
   /* Back ends, freed after the machine's devices. */
-  GPtrArray *blocks; /* of BlockBackend */
-  GPtrArray *nets;   /* of NetBackend */
-  GPtrArray *chars;  /* of CharBackend */
+  GPtrArray *blocks;    /* of BlockBackend, guards */
+  GPtrArray *block_ids; /* of char *, their devices */
+  GPtrArray *nets;      /* of NetBackend */
+  GPtrArray *chars;     /* of CharBackend */
   GPtrArray *console_names;
   GHashTable *consoles; /* name -> CharBackend, a hub (borrowed from chars) */
 };

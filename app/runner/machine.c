@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app/runner/firmware.h"
+#include "devices/backends/block/guard.h"
 
 /* Text of a checked definition to 16 bytes, RFC 4122 order. */
 static void
@@ -269,6 +270,7 @@ runner_machine_new (AlcoveDefinition *definition, GError **error)
   self->definition = g_object_ref (definition);
   self->router = input_router_new ();
   self->blocks = g_ptr_array_new_with_free_func (close_block);
+  self->block_ids = g_ptr_array_new_with_free_func (g_free);
   self->nets = g_ptr_array_new_with_free_func (free_net);
   self->chars = g_ptr_array_new_with_free_func (free_char);
   self->console_names = g_ptr_array_new_with_free_func (g_free);
@@ -311,6 +313,7 @@ runner_machine_free (RunnerMachine *self)
   for (guint i = 0; i < self->n_scanouts; i++)
     display_scanout_free (self->scanouts[i]);
   g_ptr_array_unref (self->blocks);
+  g_ptr_array_unref (self->block_ids);
   g_ptr_array_unref (self->nets);
   g_hash_table_unref (self->consoles);
   g_ptr_array_unref (self->console_names);
@@ -331,6 +334,22 @@ runner_machine_flush (RunnerMachine *self, GError **error)
         return FALSE;
     }
   return q35_board_flush (self->board, error);
+}
+
+void
+runner_machine_retry_disks (RunnerMachine *self)
+{
+  for (guint i = 0; i < self->blocks->len; i++)
+    block_guard_retry (g_ptr_array_index (self->blocks, i));
+}
+
+void
+runner_machine_foreach_disk (RunnerMachine *self,
+                             void (*func) (const char *id, BlockBackend *disk, gpointer user_data),
+                             gpointer user_data)
+{
+  for (guint i = 0; i < self->blocks->len; i++)
+    func (g_ptr_array_index (self->block_ids, i), g_ptr_array_index (self->blocks, i), user_data);
 }
 
 VmmVm *

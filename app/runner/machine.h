@@ -6,6 +6,7 @@
  * runner_machine_get_vm. Thread: the main thread. */
 #pragma once
 #include "app/definition.h"
+#include "devices/backends/block/block.h"
 #include "devices/backends/char/char.h"
 #include "devices/backends/spice/spice.h"
 #include "devices/board/q35.h"
@@ -20,6 +21,13 @@ RunnerMachine *runner_machine_new (AlcoveDefinition *definition, GError **error)
 void runner_machine_free (RunnerMachine *machine);
 /* Disks and firmware variables to stable storage (pause, stop). Errors name the file. */
 gboolean runner_machine_flush (RunnerMachine *machine, GError **error);
+/* What disks hold because the host could not do it (guard.h) is tried again: after a resume. */
+void runner_machine_retry_disks (RunnerMachine *machine);
+/* id: the device's, "disk.system"; disk: a guard. */
+void
+runner_machine_foreach_disk (RunnerMachine *machine,
+                             void (*func) (const char *id, BlockBackend *disk, gpointer user_data),
+                             gpointer user_data);
 
 VmmVm *runner_machine_get_vm (RunnerMachine *machine);
 Q35Board *runner_machine_get_board (RunnerMachine *machine);

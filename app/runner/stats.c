@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "app/runner/stats.h"
 
+#include "devices/backends/block/guard.h"
+
 typedef struct
 {
   GVariantBuilder *builder;
@@ -29,6 +31,29 @@ add_device (VmmDevice *device, gpointer user_data)
 
   if (device->ops->stats != NULL)
     device->ops->stats (device, add_counter, &context);
+}
+
+typedef struct
+{
+  GVariantBuilder *builder;
+  const char *id;
+} AddDisk;
+
+static void
+add_disk_counter (gpointer user_data, const char *name, guint64 value)
+{
+  AddDisk *context = user_data;
+  g_autofree char *key = g_strdup_printf ("device.%s.%s", context->id, name);
+
+  add (context->builder, key, value);
+}
+
+static void
+add_disk (const char *id, BlockBackend *disk, gpointer user_data)
+{
+  AddDisk context = { user_data, id };
+
+  block_guard_stats (disk, add_disk_counter, &context);
 }
 
 static void
@@ -69,5 +94,6 @@ runner_stats_collect (RunnerMachine *self)
   vmm_guest_memory_foreach (vmm_machine_get_memory (machine), add_mapping, &ram);
   add (&builder, "memory.guest", ram);
   vmm_machine_foreach_device (machine, add_device, &builder);
+  runner_machine_foreach_disk (self, add_disk, &builder);
   return g_variant_builder_end (&builder);
 }

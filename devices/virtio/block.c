@@ -497,6 +497,27 @@ drain_queue (gpointer user_data)
   notify_later (queue);
 }
 
+/* As drain_queue, but what waits for the host's space to come back goes on waiting. */
+static void
+settle_queue (gpointer user_data)
+{
+  Queue *queue = user_data;
+
+  (void)block_backend_settle (queue->block->config.backend,
+                              virtio_device_get_queue_worker (&queue->block->parent, queue->index));
+  notify_later (queue);
+}
+
+static void
+block_settle (VirtioDevice *device)
+{
+  VirtioBlock *block = (VirtioBlock *)device;
+
+  for (guint i = 0; i < block->config.n_queues; i++)
+    vmm_worker_call (virtio_device_get_queue_worker (device, i), settle_queue,
+                     &block->host.queues[i]);
+}
+
 static void
 block_drain (VirtioDevice *device)
 {
@@ -539,7 +560,7 @@ static const VirtioDeviceOps block_virtio_ops = {
   .activate = block_activate,
   .deactivate = block_deactivate,
   .kick = block_kick,
-  .quiesce = block_drain,
+  .quiesce = block_settle,
   .resume = block_resume,
 };
 
@@ -646,6 +667,16 @@ block_save (VmmDevice *device, VmmStateWriter *writer, GError **error)
 {
   VirtioBlock *block = (VirtioBlock *)device;
 
+  for (guint i = 0; i < block->config.n_queues; i++)
+    if (block->host.queues[i].n_in_flight > 0)
+      {
+        g_set_error (
+            error, VMM_ERROR, VMM_ERROR_BUSY,
+            "“%s” has unfinished requests, because the host could not carry them out: make "
+            "room or mend the storage, then resume the machine",
+            block->config.backend->name);
+        return FALSE;
+      }
   virtio_device_save (&block->parent, writer);
   vmm_state_put_uint (writer, "writeback", block->guest.writeback);
   return TRUE;
