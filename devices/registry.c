@@ -25,6 +25,7 @@
 
 static const VmmDeviceOps *const registry[] = {
   &ahci_device_ops,
+  &ahci_cdrom_device_ops,
   &ahci_disk_device_ops,
   &cfi_flash_ops,
   &debug_console_ops,

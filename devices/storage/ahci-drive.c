@@ -123,7 +123,8 @@ ahci_drive_find (VmmDevice *device, VmmDevice **ret_controller, guint *ret_port)
 {
   AhciDrive *drive = (AhciDrive *)device;
 
-  if (device == NULL || device->ops != &ahci_disk_device_ops)
+  if (device == NULL ||
+      (device->ops != &ahci_disk_device_ops && device->ops != &ahci_cdrom_device_ops))
     return FALSE;
   *ret_controller = drive->drive_config.controller;
   *ret_port = (guint)drive->drive_config.port;

@@ -201,7 +201,7 @@ ahci_port_abort (AhciPort *port)
   port->draining = port->n_in_flight > 0;
   if (port->draining)
     {
-      port->wants_cancel = TRUE;
+      port->wants_work = TRUE;
       ahci_schedule (port->ahci);
     }
 }
@@ -222,6 +222,14 @@ drained (AhciPort *port)
     others |= ahci->ports[i].draining;
   if (!others)
     ahci->guest.ghc &= ~AHCI_GHC_HR;
+}
+
+static void
+reset_drive (AhciPort *port, gboolean hard)
+{
+  port->drive->drive_ops->reset (port->drive, hard);
+  port->wants_work = TRUE;
+  ahci_schedule (port->ahci);
 }
 
 void
@@ -246,7 +254,7 @@ ahci_port_link_up (AhciPort *port)
   port->guest.serr |= AHCI_SERR_DIAG_X | AHCI_SERR_DIAG_N;
   port->guest.sig = G_MAXUINT32;
   port->guest.tfd = ATA_BSY;
-  port->drive->drive_ops->reset (port->drive, TRUE);
+  reset_drive (port, TRUE);
   if (port->draining)
     port->signature = TRUE;
   else
@@ -441,7 +449,7 @@ run_control (AhciPort *port, const AhciCommand *command)
     {
       port->guest.srst = TRUE;
       ahci_port_abort (port);
-      port->drive->drive_ops->reset (port->drive, FALSE);
+      reset_drive (port, FALSE);
       /* With C in the header (clear busy upon R_OK) the HBA goes on, to send the second FIS. */
       if (!(command->header & AHCI_HEADER_CLEAR))
         port->guest.tfd = ATA_BSY;
@@ -473,6 +481,14 @@ run_slot (AhciPort *port, AhciCommand *command)
   port->guest.cmd = (port->guest.cmd & ~(0x1fu << AHCI_CMD_CCS_SHIFT)) | (guint32)command->slot
                                                                              << AHCI_CMD_CCS_SHIFT;
   ahci->n_commands++;
+  if (command->in_flight)
+    {
+      /* A tag that is still in use: all that is queued is aborted (SATA 3.1, 13.6.2). */
+      post_d2h (port, ATA_GOOD | ATA_ERR, ATA_ABRT, 0, 0, 0, TRUE);
+      ahci_port_abort (port);
+      ahci_update_interrupt (ahci, FALSE);
+      return;
+    }
   if (!ahci_command_fetch (command))
     {
       stop_fatal (port, AHCI_IS_HBFS);
@@ -526,11 +542,11 @@ port_run (AhciPort *port)
 void
 ahci_port_work (AhciPort *port)
 {
-  if (port->wants_cancel)
+  if (port->wants_work)
     {
-      port->wants_cancel = FALSE;
-      if (port->draining && port->drive != NULL && port->drive->drive_ops->cancel != NULL)
-        port->drive->drive_ops->cancel (port->drive);
+      port->wants_work = FALSE;
+      if (port->drive != NULL && port->drive->drive_ops->work != NULL)
+        port->drive->drive_ops->work (port->drive);
     }
   if (port->wants_sdb)
     {

@@ -143,8 +143,9 @@ typedef struct
   void (*execute) (AhciDrive *drive, AhciCommand *command);
   /* COMRESET (hard) or software reset. Lock held. */
   void (*reset) (AhciDrive *drive, gboolean hard);
-  /* (nullable) Commands are aborted: bring them back early if possible. Worker, lock held. */
-  void (*cancel) (AhciDrive *drive);
+  /* (nullable) After an abort or a reset: brings commands back early if the port is draining.
+   * Worker, lock held. */
+  void (*work) (AhciDrive *drive);
   /* Waits until the back end is done with everything. Worker, no lock. */
   void (*drain) (AhciDrive *drive);
 } AhciDriveOps;
@@ -195,7 +196,7 @@ struct _AhciPort
   gboolean draining;  /* aborted commands are still with the back end: fetch nothing */
   gboolean signature; /* to be sent when they are back */
   gboolean running;   /* port_run is on the stack */
-  gboolean wants_run, wants_sdb, wants_cancel; /* what ahci_port_work is to do */
+  gboolean wants_run, wants_sdb, wants_work; /* what ahci_port_work is to do */
   gboolean detaching;
 };
 

@@ -15,6 +15,17 @@
 
 extern const VmmDeviceOps ahci_device_ops;
 extern const VmmDeviceOps ahci_disk_device_ops;
+extern const VmmDeviceOps ahci_cdrom_device_ops;
 
 /* TRUE for a sata-disk or sata-cdrom; then its controller and port. Any thread. */
 gboolean ahci_drive_find (VmmDevice *device, VmmDevice **ret_controller, guint *ret_port);
+
+/* Puts an image into a sata-cdrom, or takes it out (NULL). The guest sees it: a closed tray with
+ * another medium, or an open one. *ret_old: (transfer none) (nullable) what was in the drive and is
+ * used no more. Control thread. Errors: BUSY when the guest has locked the tray, unless force. */
+gboolean ahci_cdrom_set_medium (VmmDevice *device,
+                                BlockBackend *backend,
+                                gboolean force,
+                                BlockBackend **ret_old,
+                                GError **error);
+void ahci_cdrom_get_tray (VmmDevice *device, gboolean *ret_locked, gboolean *ret_open);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* AHCI by bytes: registers, command lists, FISes and PRDs of any kind, ends of requests, resets,
- * plugging, pauses. Port 0 has a hard disk. */
+ * plugging, pauses, change of medium. Port 0 has a hard disk, port 1 a CD-ROM drive. */
 #include <errno.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@
 typedef struct
 {
   AhciDriver d;
-  FakeBlock disk;
+  FakeBlock disk, medium;
   VmmDevice *drives[2];
 } Fuzz;
 
@@ -85,12 +85,15 @@ plug (Fuzz *f, guint port)
       g_clear_pointer (&f->drives[port], vmm_device_free);
       return;
     }
-  f->drives[port] = ahci_driver_plug (&f->d, &ahci_disk_device_ops, port, &f->disk.parent);
+  f->drives[port] =
+      ahci_driver_plug (&f->d, port == 0 ? &ahci_disk_device_ops : &ahci_cdrom_device_ops, port,
+                        port == 0 ? &f->disk.parent : &f->medium.parent);
 }
 
 static void
 step (Fuzz *f, FuzzInput *in)
 {
+  BlockBackend *old;
   guint byte;
 
   switch (fuzz_take (in, 1) % 12)
@@ -117,10 +120,12 @@ step (Fuzz *f, FuzzInput *in)
       break;
     case 7:
       byte = fuzz_take (in, 1);
-      f->disk.hold = byte & 1;
-      f->disk.result = byte & 2 ? -EIO : 0;
-      if (!f->disk.hold)
-        fake_block_finish (&f->disk);
+      f->disk.hold = f->medium.hold = byte & 1;
+      f->disk.result = f->medium.result = byte & 2 ? -EIO : 0;
+      if (f->disk.hold)
+        break;
+      fake_block_finish (&f->disk);
+      fake_block_finish (&f->medium);
       break;
     case 8:
       ahci_driver_stop (&f->d, fuzz_take (in, 1) & 1);
@@ -139,6 +144,9 @@ step (Fuzz *f, FuzzInput *in)
           vmm_machine_reset_devices (f->d.h->machine, VMM_RESET_WARM);
           ahci_driver_set_bars (&f->d);
         }
+      else if (f->drives[1] != NULL)
+        (void)!ahci_cdrom_set_medium (f->drives[1], byte & 1 ? &f->medium.parent : NULL, byte & 2,
+                                      &old, NULL);
       break;
     default:
       harness_run (f->d.h);
@@ -154,11 +162,16 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 
   fake_block_init (&f->disk, DISK_SECTORS * 512);
   ahci_driver_init (&f->d);
+  fake_block_init (&f->medium, DISK_SECTORS * 512);
+  f->medium.info.readonly = TRUE;
   plug (f, 0);
+  plug (f, 1);
   ahci_driver_start (&f->d, 0);
+  ahci_driver_start (&f->d, 1);
   while (in.left > 0)
     step (f, &in);
   ahci_driver_finish (&f->d);
   fake_block_clear (&f->disk);
+  fake_block_clear (&f->medium);
   return 0;
 }

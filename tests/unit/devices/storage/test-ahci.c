@@ -592,6 +592,19 @@ test_queued_error (Fixture *f, gconstpointer data)
   fake_block_finish (&f->disk);
   recover (f);
   g_assert_cmphex (ahci_driver_request (d, 0, &read), ==, GOOD);
+  /* A tag that is still in use, given twice. */
+  f->disk.hold = TRUE;
+  ahci_driver_prepare (d, 0, 0, &read);
+  ahci_driver_issue (d, 0, 1, 1);
+  harness_run (d->h);
+  ahci_driver_issue (d, 0, 1, 1);
+  harness_run (d->h);
+  g_assert_cmpuint (f->disk.held->len, ==, 1);
+  g_assert_cmphex (ahci_port_read (d, 0, 0x20), ==, 0x400 | GOOD | 1);
+  f->disk.hold = FALSE;
+  fake_block_finish (&f->disk);
+  recover (f);
+  g_assert_cmphex (ahci_driver_request (d, 0, &read), ==, GOOD);
 }
 
 /* ---- errors and hostile input ---- */
