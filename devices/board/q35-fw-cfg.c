@@ -3,6 +3,7 @@
 #include "devices/board/q35-private.h"
 
 #include "devices/board/q35-acpi.h"
+#include "devices/storage/ahci.h"
 #include "vmm/boot/e820.h"
 #include "vmm/vm.h"
 
@@ -171,8 +172,11 @@ q35_board_boot_path (Q35Board *board, VmmDevice *device)
 {
   GString *path = g_string_new ("/pci@i0cf8");
   Search search = { board->root, device, NULL };
-  guint class_code;
+  VmmDevice *controller = NULL;
+  guint class_code, port = 0;
 
+  if (ahci_drive_find (device, &controller, &port))
+    search.wanted = controller;
   pci_bus_foreach (board->root, match_device, &search);
   for (guint i = 0; i < board->config.n_root_ports && search.found == NULL; i++)
     {
@@ -187,7 +191,9 @@ q35_board_boot_path (Q35Board *board, VmmDevice *device)
     }
   append_node (path, search.found);
   class_code = pci_device_get_config (search.found, PCI_CLASS_DEVICE, 2);
-  if (class_code == 0x0100)
+  if (controller != NULL)
+    g_string_append_printf (path, "/drive@%x/disk@0", port);
+  else if (class_code == 0x0100)
     g_string_append (path, "/disk@0,0");
   else if (class_code == 0x0200)
     g_string_append (path, "/ethernet-phy@0");

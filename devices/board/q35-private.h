@@ -65,6 +65,7 @@ struct _Q35Board
   FwCfg *fw_cfg;
   Q35Mch *mch;
   Q35Lpc *lpc;
+  VmmDevice *sata;
   Pm *pm;
   Rtc *rtc;
   CfiFlash *vars;

@@ -11,6 +11,7 @@
 #include "devices/platform/legacy-ports.h"
 #include "devices/platform/serial.h"
 #include "devices/platform/signal-port.h"
+#include "devices/storage/ahci.h"
 #include "vmm/boot/e820.h"
 
 #include <string.h>
@@ -313,7 +314,13 @@ add_chipset (Q35Board *board, GError **error)
                                          UINT ("devfn", LPC_SLOT << 3), UINT ("multifunction", 1),
                                          POINTER ("pm", board->pm), BOOL ("direct-boot", direct)),
                                error);
-  return board->lpc != NULL;
+  if (board->lpc == NULL || !board->config.sata)
+    return board->lpc != NULL;
+  board->sata = make (board->machine, &ahci_device_ops, "board.sata",
+                      SETTINGS (POINTER ("bus", board->root), UINT ("devfn", LPC_SLOT << 3 | 2),
+                                UINT ("multifunction", 1)),
+                      error);
+  return board->sata != NULL;
 }
 
 static gboolean
@@ -459,6 +466,12 @@ PciBus *
 q35_board_get_port_bus (Q35Board *board, guint n)
 {
   return n < board->config.n_root_ports ? board->port_buses[n] : NULL;
+}
+
+VmmDevice *
+q35_board_get_sata (Q35Board *board)
+{
+  return board->sata;
 }
 
 int

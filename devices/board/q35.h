@@ -55,6 +55,7 @@ typedef struct
   gpointer debug_console_char; /* CharBackend *, (nullable) */
   gpointer serial_char[4];     /* CharBackend * or NULL: COM1..COM4 */
   gpointer input_router;       /* InputRouter *, (nullable) for i8042 */
+  gboolean sata;               /* the AHCI controller at 00:1f.2 */
   guint n_root_ports; /* hot-plug capable PCIe root ports, slots from 0x1c down by function */
   gboolean boot_menu;
   guint boot_menu_timeout_ms;
@@ -65,6 +66,8 @@ Q35Board *q35_board_new (VmmMachine *machine, const Q35Config *config, GError **
 /* Frees the handle; the devices belong to the machine. Call before vmm_machine_free. */
 void q35_board_free (Q35Board *board);
 PciBus *q35_board_get_root_bus (Q35Board *board);
+/* (nullable) The AHCI controller, for drives. */
+VmmDevice *q35_board_get_sata (Q35Board *board);
 /* n: 0..n_root_ports-1. The bus behind a root port. */
 PciBus *q35_board_get_port_bus (Q35Board *board, guint n);
 /* A free slot on the root bus, or -1. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "devices/board/q35.h"
+#include "devices/board/q35-private.h"
 #include "devices/board/root-port.h"
+#include "devices/storage/ahci.h"
 #include "tests/unit/harness/harness.h"
 
 #include <fcntl.h>
@@ -45,6 +47,7 @@ set_up_with (Fixture *f, Q35FirmwareKind firmware, guint64 ram, guint n_ports)
     .i8042 = TRUE,
     .debug_exit = TRUE,
     .debug_console = TRUE,
+    .sata = TRUE,
     .n_root_ports = n_ports,
   };
 
@@ -464,6 +467,26 @@ test_hostile_state (void)
   tear_down (&f);
 }
 
+/* What SeaBIOS and OVMF look for in "bootorder". */
+static void
+test_sata (void)
+{
+  Fixture f;
+  VmmDevice *drive = vmm_device_new (&ahci_cdrom_device_ops, "cdrom.cd");
+  g_autofree char *path = NULL;
+
+  set_up_with (&f, Q35_FIRMWARE_NONE, 64 << 20, 1);
+  g_assert_nonnull (q35_board_get_sata (f.board));
+  vmm_device_set_pointer (drive, "controller", q35_board_get_sata (f.board), NULL);
+  vmm_device_set_uint (drive, "port", 3, NULL);
+  harness_realize (f.h, drive);
+  path = q35_board_boot_path (f.board, drive);
+  g_assert_cmpstr (path, ==, "/pci@i0cf8/pci8086,2922@1f,2/drive@3/disk@0");
+  g_assert_cmphex (pci_bus_config_read (q35_board_get_root_bus (f.board), 0, LPC << 3 | 2, 0, 4),
+                   ==, 0x29228086);
+  tear_down (&f);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -479,5 +502,6 @@ main (int argc, char **argv)
   g_test_add_func ("/board/q35/bad-config", test_bad_config);
   g_test_add_func ("/board/q35/storm", test_storm);
   g_test_add_func ("/board/q35/hostile-state", test_hostile_state);
+  g_test_add_func ("/board/q35/sata", test_sata);
   return g_test_run ();
 }
