@@ -3,6 +3,7 @@
 #pragma once
 #include <json-glib/json-glib.h>
 #include "app/cli/cli.h"
+#include "app/clone.h"
 #include "app/library.h"
 
 typedef struct _Cli Cli;
@@ -41,6 +42,11 @@ int cli_console (Cli *cli, int argc, char **argv);
 int cli_screenshot (Cli *cli, int argc, char **argv);
 int cli_send_keys (Cli *cli, int argc, char **argv);
 int cli_type (Cli *cli, int argc, char **argv);
+int cli_snapshot (Cli *cli, int argc, char **argv);
+/* Prints the new machine. */
+int cli_run_clone (Cli *cli, AlcoveMachine *machine, const AlcoveCloneSpec *spec);
+int cli_clone (Cli *cli, int argc, char **argv);
+int cli_base (Cli *cli, int argc, char **argv);
 int cli_stats (Cli *cli, int argc, char **argv);
 
 /**
@@ -74,6 +80,12 @@ void cli_say (const char *format, ...) G_GNUC_PRINTF (1, 2);
  */
 void cli_on_ready (GObject *source, GAsyncResult *result, gpointer user_data);
 void cli_wait (GAsyncResult **result);
+
+/* Progress on a terminal, and Ctrl-C as a wish to cancel. (transfer full); cli_end_long after it. */
+GCancellable *cli_begin_long (void);
+void cli_end_long (GCancellable *cancellable);
+/* An AlcoveProgressFunc. */
+void cli_on_progress (guint64 done, guint64 total, gpointer user_data);
 
 AlcoveLibrary *cli_get_library (Cli *cli);
 /* Finds a machine by name, or by the path of its folder, and learns its state. (transfer full).

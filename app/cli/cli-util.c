@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <glib-unix.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "app/cli/cli-private.h"
 #include "vmm/error.h"
 
@@ -132,6 +135,39 @@ cli_wait (GAsyncResult **result)
 {
   while (*result == NULL)
     g_main_context_iteration (NULL, TRUE);
+}
+
+static gboolean
+on_interrupt (gpointer user_data)
+{
+  g_cancellable_cancel (user_data);
+  return G_SOURCE_CONTINUE;
+}
+
+GCancellable *
+cli_begin_long (void)
+{
+  GCancellable *cancellable = g_cancellable_new ();
+
+  g_object_set_data (G_OBJECT (cancellable), "source",
+                     GUINT_TO_POINTER (g_unix_signal_add (SIGINT, on_interrupt, cancellable)));
+  return cancellable;
+}
+
+void
+cli_end_long (GCancellable *cancellable)
+{
+  g_source_remove (GPOINTER_TO_UINT (g_object_get_data (G_OBJECT (cancellable), "source")));
+  g_object_unref (cancellable);
+  if (isatty (STDERR_FILENO))
+    fputs ("\r\033[K", stderr);
+}
+
+void
+cli_on_progress (guint64 done, guint64 total, gpointer user_data)
+{
+  if (total > 0 && isatty (STDERR_FILENO))
+    fprintf (stderr, "\r%3u %%", (guint)(MIN (done, total) * 100.0 / total));
 }
 
 AlcoveLibrary *

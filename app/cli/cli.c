@@ -18,6 +18,23 @@ static const CliVerb verbs[] = {
     "Prints a token; \"alcove delete --undo TOKEN\" brings the machine back.", cli_delete },
   { "disk", "VERB", "disk images: create, info, check, resize, convert, compact, backup...", NULL,
     cli_disk },
+  { "snapshot", "COMMAND NAME...", "keep a machine's state and come back to it",
+    "Commands:\n"
+    "  create NAME [TITLE]             take a snapshot, running or not; prints its id\n"
+    "  list NAME                       the tree; * is where the machine is now\n"
+    "  show NAME SNAPSHOT              one of them\n"
+    "  revert NAME SNAPSHOT            go back to it; the present state is kept as a snapshot\n"
+    "  delete NAME SNAPSHOT...         its children stay\n"
+    "  rename NAME SNAPSHOT TITLE      give it another title\n"
+    "  note NAME SNAPSHOT TEXT         give it another note\n"
+    "  export NAME SNAPSHOT NEW-NAME   a new machine from it; prints its folder name\n"
+    "SNAPSHOT is an id, the beginning of one, or a title that only one has.",
+    cli_snapshot },
+  { "clone", "NAME NEW-NAME", "copy a machine that is off, or one of its snapshots",
+    "Prints the new machine's folder name. A linked clone shares a read-only base with others of\n"
+    "its snapshot and is made at once; \"alcove base\" shows the bases.",
+    cli_clone },
+  { "base", "list | delete BASE...", "the shared disks under linked clones", NULL, cli_base },
   { "start", "NAME", "start a machine; it goes on when this command ends", NULL, cli_start },
   { "run", "", "run a throw-away machine made from options",
     "Ends when the machine does. The exit status is the guest's: (value << 1) | 1 where it wrote\n"

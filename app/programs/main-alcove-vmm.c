@@ -14,6 +14,7 @@
 #include "app/runner/control.h"
 #include "app/runner/machine.h"
 #include "app/runner/options.h"
+#include "app/snapshot-work.h"
 
 typedef struct
 {
@@ -173,6 +174,19 @@ on_signal (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
+/* Snapshots that were cut off are finished or undone before the guest sees its disks. */
+static gboolean
+recover_snapshots (const char *folder, GError **error)
+{
+  AlcoveSnapshotWork work = { .folder = folder, .access = &alcove_disk_access_files };
+  g_autoptr (AlcoveLock) lock = NULL;
+
+  if (!alcove_snapshots_need_recovery (folder))
+    return TRUE;
+  lock = alcove_snapshots_lock (folder, "repairs the snapshots", error);
+  return lock != NULL && alcove_snapshots_recover (&work, error);
+}
+
 static gboolean
 load (Program *program, GError **error)
 {
@@ -181,7 +195,7 @@ load (Program *program, GError **error)
   if (program->options.machine != NULL)
     {
       program->lock = alcove_lock_acquire (program->options.machine, "runs it", error);
-      if (program->lock == NULL)
+      if (program->lock == NULL || !recover_snapshots (program->options.machine, error))
         return FALSE;
       path = g_build_filename (program->options.machine, ALCOVE_DEFINITION_FILE, NULL);
     }

@@ -125,6 +125,24 @@ on_quit (AlcoveMachine1 *object, GDBusMethodInvocation *invocation, gpointer use
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
+/* -- Disks -- */
+
+static gboolean
+on_delete_disk_snapshot (AlcoveMachine1 *object,
+                         GDBusMethodInvocation *invocation,
+                         const char *id,
+                         gpointer user_data)
+{
+  RunnerControl *self = user_data;
+  g_autoptr (GError) error = NULL;
+
+  if (!runner_machine_delete_disk_snapshot (self->machine, id, &error))
+    return_error (invocation, error);
+  else
+    alcove_machine1_complete_delete_disk_snapshot (object, invocation);
+  return G_DBUS_METHOD_INVOCATION_HANDLED;
+}
+
 /* -- The display -- */
 
 /* (transfer full): the fd of a handle argument, or -1 with the error returned. */
@@ -475,8 +493,9 @@ runner_control_new (RunnerMachine *machine,
   g_object_connect (
       self->skeleton, "signal::handle-pause", on_pause, self, "signal::handle-resume", on_resume,
       self, "signal::handle-reset", on_reset, self, "signal::handle-power-button", on_power_button,
-      self, "signal::handle-quit", on_quit, self, "signal::handle-attach-spice", on_attach_spice,
-      self, "signal::handle-resize-display", on_resize_display, self, "signal::handle-screenshot",
+      self, "signal::handle-quit", on_quit, self, "signal::handle-delete-disk-snapshot",
+      on_delete_disk_snapshot, self, "signal::handle-attach-spice", on_attach_spice, self,
+      "signal::handle-resize-display", on_resize_display, self, "signal::handle-screenshot",
       on_screenshot, self, "signal::handle-send-keys", on_send_keys, self, "signal::handle-type",
       on_type, self, "signal::handle-move-pointer", on_move_pointer, self,
       "signal::handle-open-console", on_open_console, self, "signal::handle-list-consoles",

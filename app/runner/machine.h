@@ -29,6 +29,10 @@ runner_machine_foreach_disk (RunnerMachine *machine,
                              void (*func) (const char *id, BlockBackend *disk, gpointer user_data),
                              gpointer user_data);
 
+/* Every disk image deletes its internal snapshot of this id; images without it are fine. */
+gboolean
+runner_machine_delete_disk_snapshot (RunnerMachine *machine, const char *id, GError **error);
+
 VmmVm *runner_machine_get_vm (RunnerMachine *machine);
 Q35Board *runner_machine_get_board (RunnerMachine *machine);
 InputRouter *runner_machine_get_router (RunnerMachine *machine);

@@ -259,6 +259,42 @@ on_attach_spice (AlcoveMachine1 *machine,
   return TRUE;
 }
 
+/* A snapshot's folder as the real one leaves it, with other contents. */
+static gboolean
+on_snapshot (AlcoveMachine1 *machine,
+             GDBusMethodInvocation *call,
+             const char *folder,
+             GVariant *options,
+             Fake *fake)
+{
+  static const char *const names[] = { "ram", "state", "firmware-vars", "thumbnail.png" };
+  const char *id = "none";
+
+  (void)g_variant_lookup (options, "disk-snapshot-id", "&s", &id);
+  g_assert_cmpint (g_mkdir_with_parents (folder, 0700), ==, 0);
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autofree char *path = g_build_filename (folder, names[i], NULL);
+
+      g_assert_true (g_file_set_contents (path, names[i], -1, NULL));
+    }
+  note (fake, "snapshot %s\n", strcmp (id, "none") == 0 ? id : "disks");
+  alcove_machine1_emit_save_progress (machine, 1, 2);
+  alcove_machine1_complete_snapshot (machine, call, g_variant_new ("a{sv}", NULL));
+  return TRUE;
+}
+
+static gboolean
+on_delete_disk_snapshot (AlcoveMachine1 *machine,
+                         GDBusMethodInvocation *call,
+                         const char *id,
+                         Fake *fake)
+{
+  note (fake, "delete-disk-snapshot\n");
+  alcove_machine1_complete_delete_disk_snapshot (machine, call);
+  return TRUE;
+}
+
 static gboolean
 on_signal (gpointer user_data)
 {
@@ -295,6 +331,8 @@ connect_handlers (Fake *fake)
     { "handle-get-stats", G_CALLBACK (on_get_stats) },
     { "handle-resize-display", G_CALLBACK (on_resize) },
     { "handle-attach-spice", G_CALLBACK (on_attach_spice) },
+    { "handle-snapshot", G_CALLBACK (on_snapshot) },
+    { "handle-delete-disk-snapshot", G_CALLBACK (on_delete_disk_snapshot) },
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (handlers); i++)

@@ -59,10 +59,10 @@ assert_in (const char *text, const char *expected)
 static void
 test_usage (void)
 {
-  static const char *const verbs[] = { "check", "list", "show",    "create",     "delete",
-                                       "start", "run",  "stop",    "pause",      "resume",
-                                       "reset", "view", "console", "screenshot", "send-keys",
-                                       "type",  "stats" };
+  static const char *const verbs[] = { "check", "list",  "show",     "create",     "delete",
+                                       "start", "run",   "stop",     "pause",      "resume",
+                                       "reset", "view",  "console",  "screenshot", "send-keys",
+                                       "type",  "stats", "snapshot", "clone",      "base" };
   static const char *const mistakes[] = {
     "lits",
     "show",
@@ -73,6 +73,17 @@ test_usage (void)
     "stop a --timeout x",
     "send-keys a",
     "send-keys a ctrl-foo",
+    "snapshot",
+    "snapshot list",
+    "snapshot frob a",
+    "snapshot list a b",
+    "snapshot show a",
+    "snapshot rename a b",
+    "snapshot export a b c d",
+    "clone a",
+    "base",
+    "base frob",
+    "base delete",
     "create",
     "create a --memory 1X",
     "create a --cpus 999",
@@ -202,6 +213,134 @@ test_life (void)
   g_assert_cmpint (run (undo), ==, 3);
   g_assert_cmpint (run ("show box"), ==, 0);
   assert_in (last_out, "[disk system]\nfile = system.img\n");
+}
+
+static void
+set_conf (const char *name, const char *text)
+{
+  g_autofree char *path =
+      g_build_filename (app_dirs_root, "data/alcove/machines", name, "machine.conf", NULL);
+  g_autofree char *old = NULL, *all = NULL;
+
+  g_assert_true (g_file_get_contents (path, &old, NULL, NULL));
+  all = g_strconcat (old, text, NULL);
+  g_assert_true (g_file_set_contents (path, all, -1, NULL));
+}
+
+static void
+assert_snapshots (const char *command, guint n, const char *current)
+{
+  g_autoptr (JsonNode) list = NULL;
+  JsonArray *array;
+
+  g_assert_cmpint (run (command), ==, 0);
+  list = parse_output ();
+  array = json_node_get_array (list);
+  g_assert_cmpuint (json_array_get_length (array), ==, n);
+  for (guint i = 0; i < n; i++)
+    {
+      JsonObject *object = json_array_get_object_element (array, i);
+
+      g_assert_cmpint (json_object_get_boolean_member (object, "current"), ==,
+                       strcmp (json_object_get_string_member (object, "name"), current) == 0);
+    }
+}
+
+static void
+test_snapshots (void)
+{
+  g_autofree char *log_path =
+      g_build_filename (app_dirs_root, "data/alcove/machines/snappy/log/fake", NULL);
+  g_autofree char *log = NULL, *id = NULL, *show = NULL;
+  g_autoptr (JsonNode) node = NULL;
+
+  g_assert_cmpint (run ("create Snappy --no-disk --firmware bios"), ==, 0);
+  g_assert_cmpint (run ("snapshot list nobody"), ==, 3);
+  g_assert_cmpint (run ("snapshot list snappy"), ==, 0);
+  g_assert_cmpstr (last_out, ==, "");
+  g_assert_cmpint (run ("snapshot create snappy first --note 'how it was'"), ==, 0);
+  id = g_strchomp (g_strdup (last_out));
+  g_assert_cmpint (run ("snapshot create snappy second"), ==, 0);
+  assert_snapshots ("snapshot list snappy --json", 2, "second");
+  g_assert_cmpint (run ("snapshot list snappy"), ==, 0);
+  assert_in (last_out, "*  ");
+  assert_in (last_out, "  second\n");
+  g_assert_cmpint (run ("snapshot show snappy first"), ==, 0);
+  assert_in (last_out, "how it was");
+  g_assert_cmpint (run ("snapshot show snappy frist"), ==, 1);
+  assert_in (last_err, "did you mean “first”");
+  g_assert_cmpint (run ("snapshot revert snappy first --discard"), ==, 0);
+  assert_snapshots ("snapshot list snappy --json", 2, "first");
+  g_assert_cmpint (run ("snapshot rename snappy first 'the first'"), ==, 0);
+  g_assert_cmpint (run ("snapshot note snappy 'the first' other"), ==, 0);
+  show = g_strdup_printf ("snapshot show snappy %s --json", id);
+  g_assert_cmpint (run (show), ==, 0);
+  node = parse_output ();
+  g_assert_cmpstr (json_object_get_string_member (json_node_get_object (node), "name"), ==,
+                   "the first");
+  g_assert_cmpstr (json_object_get_string_member (json_node_get_object (node), "note"), ==,
+                   "other");
+
+  /* Running: the machine takes part; a revert turns it off, and on again. */
+  g_assert_cmpint (run ("start snappy"), ==, 0);
+  g_assert_cmpint (run ("snapshot create snappy live"), ==, 0);
+  g_assert_cmpint (run ("snapshot show snappy live"), ==, 0);
+  assert_in (last_out, "Memory:   yes");
+  g_assert_cmpint (run ("snapshot revert snappy second"), ==, 0);
+  assert_snapshots ("snapshot list snappy --json", 4, "second");
+  g_assert_cmpint (run ("pause snappy"), ==, 0); /* it runs */
+  g_assert_cmpint (run ("snapshot delete snappy live second"), ==, 0);
+  g_assert_cmpint (run ("clone snappy Copy --snapshot first"), ==, 4);
+  g_assert_cmpint (run ("stop snappy --force"), ==, 0);
+  g_assert_true (g_file_get_contents (log_path, &log, NULL, NULL));
+  g_assert_cmpstr (log, ==,
+                   "snapshot none\nsnapshot none\ndelete-disk-snapshot\ndelete-disk-snapshot\n");
+  assert_snapshots ("snapshot list snappy --json", 2, "the first");
+
+  /* A disk that cannot be part of it is named with the remedy. */
+  set_conf ("snappy", "\n[disk raw]\nfile = raw.img\n");
+  g_assert_cmpint (run ("snapshot create snappy"), ==, 1);
+  assert_in (last_err, "“raw”");
+  assert_in (last_err, "snapshot=false");
+  set_conf ("snappy", "snapshot = false\n");
+  g_assert_cmpint (run ("snapshot create snappy without"), ==, 0);
+  g_assert_cmpint (run ("snapshot show snappy without"), ==, 0);
+  assert_in (last_out, "raw: left out");
+  g_assert_cmpint (run ("start snappy"), ==, 0);
+  g_assert_cmpint (run ("snapshot create snappy"), ==, 1);
+  assert_in (last_err, "“raw”");
+  g_assert_cmpint (run ("stop snappy --force"), ==, 0);
+}
+
+static void
+test_clone (void)
+{
+  g_autoptr (JsonNode) one = NULL, two = NULL;
+  JsonObject *machines[2], *nics[2];
+
+  g_assert_cmpint (run ("create Origin --disk-size 1M --firmware bios"), ==, 0);
+  g_assert_cmpint (run ("clone origin 'The Copy'"), ==, 0);
+  g_assert_cmpstr (last_out, ==, "the-copy\n");
+  g_assert_cmpint (run ("show origin --json"), ==, 0);
+  one = parse_output ();
+  g_assert_cmpint (run ("show the-copy --json"), ==, 0);
+  two = parse_output ();
+  machines[0] = json_object_get_object_member (json_node_get_object (one), "definition");
+  machines[1] = json_object_get_object_member (json_node_get_object (two), "definition");
+  for (guint i = 0; i < 2; i++)
+    nics[i] = json_object_get_object_member (machines[i], "nic lan");
+  g_assert_cmpstr (json_object_get_string_member (nics[0], "mac"), !=,
+                   json_object_get_string_member (nics[1], "mac"));
+  g_assert_cmpstr (json_object_get_string_member (nics[0], "address"), ==,
+                   json_object_get_string_member (nics[1], "address"));
+  g_assert_cmpstr (json_object_get_string_member (json_node_get_object (one), "uuid"), !=,
+                   json_object_get_string_member (json_node_get_object (two), "uuid"));
+  g_assert_cmpint (run ("clone origin x --snapshot nope"), ==, 1);
+  g_assert_cmpint (run ("clone origin x --linked"), ==, 1); /* a raw disk has no snapshots */
+  assert_in (last_err, "convert");
+  g_assert_cmpint (run ("base list --json"), ==, 0);
+  g_assert_cmpstr (last_out, ==, "[]\n");
+  g_assert_cmpint (run ("base delete x"), ==, 1);
 }
 
 static void
@@ -386,6 +525,8 @@ main (int argc, char **argv)
   g_test_add_func ("/cli/usage", test_usage);
   g_test_add_func ("/cli/life", test_life);
   g_test_add_func ("/cli/stubborn", test_stubborn);
+  g_test_add_func ("/cli/snapshots", test_snapshots);
+  g_test_add_func ("/cli/clone", test_clone);
   g_test_add_func ("/cli/console", test_console);
   g_test_add_func ("/cli/run", test_run);
   g_test_add_func ("/cli/run-options", test_run_options);
