@@ -15,7 +15,7 @@ static const char *const msr_words[] = { "fault", "ignore", NULL };
 static const char *const clock_words[] = { "utc", "localtime", NULL };
 static const char *const event_words[] = { "reset", "stop", NULL };
 static const char *const format_words[] = { "raw", "qcow2", NULL };
-static const char *const bus_words[] = { "virtio", NULL };
+static const char *const bus_words[] = { "virtio", "nvme", NULL };
 static const char *const cache_words[] = { "writeback", "direct", NULL };
 static const char *const error_words[] = { "report", "pause", NULL };
 static const char *const nic_words[] = { "user", "tap", "none", NULL };
@@ -165,7 +165,9 @@ static const AlcoveKeySpec machine_keys[] = {
   {                                                                                                \
     .name = "address", .type = ALCOVE_KEY_ADDRESS,                                                 \
     .offset = G_STRUCT_OFFSET (AlcoveDeviceConfig, address),                                       \
-    .help = "place on the PCI bus, such as 00:03.0; written at creation, then kept"                \
+    .help =                                                                                        \
+        "place on PCI, such as 00:03.0, or 02:00.0 in the second slot for hot-plug; written at "   \
+        "creation, then kept"                                                                      \
   }
 #define BOOT_INDEX_KEY                                                                             \
   {                                                                                                \
@@ -233,6 +235,18 @@ static const AlcoveKeySpec disk_keys[] = {
     .words = cache_words,
     .fallback = "writeback",
     .help = "writeback through the host's page cache, or direct past it" },
+  { .name = "controller",
+    .type = ALCOVE_KEY_STRING,
+    .offset = DISK (controller),
+    .min = 1,
+    .max = 32,
+    .help = "nvme: disks with the same name here are namespaces of one controller" },
+  { .name = "namespace",
+    .type = ALCOVE_KEY_NUMBER,
+    .offset = DISK (nsid),
+    .min = 1,
+    .max = 32,
+    .help = "nvme: the disk's number on its controller; written at creation, then kept" },
   { .name = "queues",
     .type = ALCOVE_KEY_NUMBER,
     .offset = DISK (queues),

@@ -87,6 +87,18 @@ validate_disk (Validation *v, const AlcoveDiskConfig *disk)
           complain (v, &disk->base, "serial", "only printable ASCII characters are possible");
           break;
         }
+  if (disk->controller != NULL && disk->bus != ALCOVE_DISK_NVME)
+    complain (v, &disk->base, "controller", "only disks of bus nvme share a controller");
+  if (disk->nsid != 0 && disk->bus != ALCOVE_DISK_NVME)
+    complain (v, &disk->base, "namespace", "only disks of bus nvme have one");
+  if (disk->controller != NULL && !alcove_device_name_is_valid (disk->controller))
+    complain (v, &disk->base, "controller",
+              "a name is 1 to 32 lower case letters, digits, \"-\", \"_\" and \".\", a letter or "
+              "digit first");
+  if (disk->base.kind == ALCOVE_KIND_CDROM && disk->bus == ALCOVE_DISK_NVME)
+    complain (v, &disk->base, "bus", "there are no NVMe CD-ROM drives: use another bus");
+  if (disk->bus == ALCOVE_DISK_NVME && disk->queues > 16)
+    complain (v, &disk->base, "queues", "an NVMe controller has at most 16");
   if (disk->base.kind == ALCOVE_KIND_CDROM && !disk->readonly)
     complain (v, &disk->base, "readonly", "a cdrom is read-only: remove the key, or use [disk]");
 }
@@ -139,28 +151,66 @@ validate_spice (Validation *v, const AlcoveSpiceConfig *spice)
               spice->listen.host);
 }
 
+/* The controller's keys stand in the group of its first disk. */
+static void
+validate_controllers (Validation *v)
+{
+  GPtrArray *disks = v->parsed->by_kind[ALCOVE_KIND_DISK];
+
+  for (guint i = 0; i < disks->len; i++)
+    {
+      gboolean shares = FALSE;
+
+      for (guint j = 0; j < i; j++)
+        {
+          const AlcoveDiskConfig *disk = g_ptr_array_index (disks, i);
+          const AlcoveDiskConfig *first = g_ptr_array_index (disks, j);
+
+          if (disk->bus != ALCOVE_DISK_NVME || first->bus != ALCOVE_DISK_NVME ||
+              strcmp (alcove_disk_get_controller (disk), alcove_disk_get_controller (first)) != 0)
+            continue;
+          if (disk->nsid != 0 && disk->nsid == first->nsid)
+            complain (v, &disk->base, "namespace", "[disk %s] has the same one", first->base.name);
+          if (shares)
+            continue;
+          shares = TRUE;
+          if (disk->base.address.set)
+            complain (v, &disk->base, "address",
+                      "the controller's place is that of [disk %s]: remove the key",
+                      first->base.name);
+          if (disk->queues != 0)
+            complain (v, &disk->base, "queues", "the controller's number is that of [disk %s]",
+                      first->base.name);
+        }
+    }
+}
+
 static void
 validate_addresses (Validation *v)
 {
   const AlcoveDeviceConfig *at[32][8] = { 0 };
+  const AlcoveDeviceConfig *in_port[ALCOVE_PCI_N_PORTS + 1] = { 0 };
 
   for (guint i = 0; i < v->parsed->devices->len; i++)
     {
       const AlcoveDeviceConfig *device = g_ptr_array_index (v->parsed->devices, i);
       const AlcovePciAddress *address = &device->address;
 
+      const AlcoveDeviceConfig **place =
+          address->bus != 0 ? &in_port[address->bus] : &at[address->slot][address->function];
+
       if (!address->set)
         continue;
-      if (at[address->slot][address->function] != NULL)
+      if (*place != NULL)
         {
-          g_autofree char *other = group_of (at[address->slot][address->function]);
+          g_autofree char *other = group_of (*place);
 
           complain (v, device, "address",
                     "%02x:%02x.%u is taken by [%s]: remove the key and a free one is written",
                     address->bus, address->slot, address->function, other);
           continue;
         }
-      at[address->slot][address->function] = device;
+      *place = device;
     }
   /* PCI Local Bus 3.0, 3.2.2.3.4: a device must have function 0, software looks no further
    * without. */
@@ -278,6 +328,7 @@ alcove_parsed_validate (AlcoveParsed *parsed, const AlcoveConfFile *file, Alcove
     validate_char (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_CONSOLE], i));
   if (by_kind[ALCOVE_KIND_SPICE]->len > 0)
     validate_spice (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_SPICE], 0));
+  validate_controllers (&v);
   validate_addresses (&v);
   validate_boot_indexes (&v);
   validate_macs (&v);

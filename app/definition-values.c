@@ -384,8 +384,17 @@ check_address (const char *text, AlcovePciAddress *ret)
     return g_strdup_printf ("\"%s\" is no PCI address: write one such as 00:03.0, or remove the "
                             "key and a free one is written",
                             text);
+  if (address.bus > ALCOVE_PCI_N_PORTS)
+    return g_strdup_printf ("there is no bus %02x: use 00, or 01 to %02x for a slot for hot-plug",
+                            address.bus, ALCOVE_PCI_N_PORTS);
   if (address.bus != 0)
-    return g_strdup_printf ("%s is not on bus 00, and other buses cannot be used yet", text);
+    {
+      if (address.slot != 0 || address.function != 0)
+        return g_strdup_printf ("a slot for hot-plug holds one device: write %02x:00.0",
+                                address.bus);
+      *ret = address;
+      return NULL;
+    }
   if (address.slot == 0 || address.slot > ALCOVE_PCI_SLOT_LAST)
     return g_strdup_printf ("slot %02x belongs to the board: use 01 to %02x", address.slot,
                             ALCOVE_PCI_SLOT_LAST);

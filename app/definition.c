@@ -586,6 +586,48 @@ alcove_definition_remove_group (AlcoveDefinition *self, const char *group, GErro
   return alcove_definition_take_conf (self, file, error);
 }
 
+const char *
+alcove_disk_get_controller (const AlcoveDiskConfig *disk)
+{
+  return disk->controller != NULL ? disk->controller : disk->base.name;
+}
+
+gboolean
+alcove_definition_disk_has_address (AlcoveDefinition *self, const AlcoveDiskConfig *disk)
+{
+  GPtrArray *disks = self->parsed.by_kind[ALCOVE_KIND_DISK];
+
+  if (disk->bus != ALCOVE_DISK_NVME)
+    return TRUE;
+  for (guint i = 0; i < disks->len; i++)
+    {
+      const AlcoveDiskConfig *other = g_ptr_array_index (disks, i);
+
+      if (other->bus == ALCOVE_DISK_NVME &&
+          strcmp (alcove_disk_get_controller (disk), alcove_disk_get_controller (other)) == 0)
+        return other == disk;
+    }
+  return TRUE;
+}
+
+void
+alcove_definition_find_free_port (AlcoveDefinition *self, AlcovePciAddress *address)
+{
+  guint32 used = 0;
+
+  for (guint i = 0; i < self->parsed.devices->len; i++)
+    {
+      const AlcoveDeviceConfig *device = g_ptr_array_index (self->parsed.devices, i);
+
+      if (device->address.set && device->address.bus != 0)
+        used |= 1u << device->address.bus;
+    }
+  *address = (AlcovePciAddress){ 0 };
+  for (guint bus = 1; bus <= ALCOVE_PCI_N_PORTS && !address->set; bus++)
+    if (!(used & 1u << bus))
+      *address = (AlcovePciAddress){ .set = TRUE, .bus = (guint8)bus };
+}
+
 /* Devices that sit on PCI by themselves: consoles share the controller of the first one, a NIC or
  * display is there even when its cable or picture is not. */
 static gboolean
@@ -595,6 +637,8 @@ needs_address (AlcoveDefinition *self, const AlcoveDeviceConfig *device)
     return FALSE;
   if (device->kind == ALCOVE_KIND_CONSOLE)
     return device == g_ptr_array_index (self->parsed.by_kind[ALCOVE_KIND_CONSOLE], 0);
+  if (device->kind == ALCOVE_KIND_DISK)
+    return alcove_definition_disk_has_address (self, (const AlcoveDiskConfig *)device);
   if (device->kind == ALCOVE_KIND_DISPLAY)
     return ((const AlcoveDisplayConfig *)device)->type != ALCOVE_DISPLAY_NONE;
   return TRUE;
@@ -612,6 +656,40 @@ pick_slot (const AlcoveDeviceConfig *device, guint32 used)
   return 0;
 }
 
+guint
+alcove_definition_get_nsid (AlcoveDefinition *self, const AlcoveDiskConfig *disk)
+{
+  GPtrArray *disks = self->parsed.by_kind[ALCOVE_KIND_DISK];
+  guint64 taken = 0;
+
+  if (disk->bus != ALCOVE_DISK_NVME || disk->nsid != 0)
+    return disk->nsid;
+  for (guint i = 0; i < disks->len; i++)
+    {
+      const AlcoveDiskConfig *other = g_ptr_array_index (disks, i);
+
+      if (other->bus == ALCOVE_DISK_NVME &&
+          strcmp (alcove_disk_get_controller (disk), alcove_disk_get_controller (other)) == 0)
+        taken |= G_GUINT64_CONSTANT (1) << other->nsid;
+    }
+  /* Those without a key take what is free, in file order. */
+  for (guint i = 0; i < disks->len; i++)
+    {
+      const AlcoveDiskConfig *other = g_ptr_array_index (disks, i);
+      guint nsid = 1;
+
+      if (other->bus != ALCOVE_DISK_NVME || other->nsid != 0 ||
+          strcmp (alcove_disk_get_controller (disk), alcove_disk_get_controller (other)) != 0)
+        continue;
+      while (taken >> nsid & 1)
+        nsid++;
+      if (other == disk)
+        return nsid;
+      taken |= G_GUINT64_CONSTANT (1) << nsid;
+    }
+  return 0;
+}
+
 gboolean
 alcove_definition_assign (AlcoveDefinition *self, GError **error)
 {
@@ -623,7 +701,7 @@ alcove_definition_assign (AlcoveDefinition *self, GError **error)
     {
       const AlcoveDeviceConfig *device = g_ptr_array_index (self->parsed.devices, i);
 
-      if (device->address.set)
+      if (device->address.set && device->address.bus == 0)
         used |= 1u << device->address.slot;
     }
   for (guint i = 0; i < self->parsed.devices->len; i++)
@@ -642,6 +720,19 @@ alcove_definition_assign (AlcoveDefinition *self, GError **error)
             {
               mac = alcove_mac_to_string (((const AlcoveNicConfig *)device)->mac);
               alcove_conf_file_set_value (file, group, "mac", mac);
+              any = TRUE;
+            }
+        }
+      if (device->kind == ALCOVE_KIND_DISK)
+        {
+          const AlcoveDiskConfig *disk = (const AlcoveDiskConfig *)device;
+
+          if (disk->bus == ALCOVE_DISK_NVME && disk->nsid == 0)
+            {
+              g_autofree char *nsid =
+                  g_strdup_printf ("%u", alcove_definition_get_nsid (self, disk));
+
+              alcove_conf_file_set_value (file, group, "namespace", nsid);
               any = TRUE;
             }
         }

@@ -16,8 +16,10 @@
 
 #define ALCOVE_DEFINITION_FILE "machine.conf"
 
-/* Where a device sits on PCI bus 0. Slots 00 (host bridge) and 1f (LPC, AHCI) are the board's,
- * 1c to 1e are kept for root ports; assignment hands out 02 to 1b, displays first take 01. */
+/* Where a device sits. On bus 00, slots 00 (host bridge) and 1f (LPC, AHCI) are the board's, 1c to 1e
+ * are kept for root ports; assignment hands out 02 to 1b, displays first take 01. Bus NN, from 01 to
+ * 08, is what is behind the NNth root port: one device, NN:00.0, which can come and go while the
+ * machine runs. (The guest counts buses by itself.) */
 typedef struct
 {
   gboolean set;
@@ -26,6 +28,7 @@ typedef struct
 #define ALCOVE_PCI_SLOT_FIRST   0x02
 #define ALCOVE_PCI_SLOT_LAST    0x1b
 #define ALCOVE_PCI_SLOT_DISPLAY 0x01
+#define ALCOVE_PCI_N_PORTS      8
 
 typedef enum
 {
@@ -117,7 +120,8 @@ typedef enum
 } AlcoveDiskFormat;
 typedef enum
 {
-  ALCOVE_DISK_VIRTIO
+  ALCOVE_DISK_VIRTIO,
+  ALCOVE_DISK_NVME
 } AlcoveDiskBus;
 typedef enum
 {
@@ -139,7 +143,9 @@ typedef struct
   char *file; /* absolute path: image or block device */
   AlcoveDiskFormat format;
   AlcoveDiskBus bus;
-  char *serial; /* (nullable) up to 20 printable ASCII characters */
+  char *controller; /* (nullable) nvme: disks with the same one share it, as namespaces */
+  guint nsid;       /* nvme: the key "namespace", 1..32; 0 not given */
+  char *serial;     /* (nullable) up to 20 printable ASCII characters */
   gboolean readonly;
   gboolean discard;
   gboolean snapshot; /* disk: part of the machine's snapshots */
@@ -316,6 +322,16 @@ const AlcoveDeviceConfig *const *alcove_definition_get_devices (AlcoveDefinition
  */
 const AlcoveDeviceConfig **alcove_definition_get_boot_order (AlcoveDefinition *self, guint *ret_n);
 
+/* TRUE when the disk has a PCI function of its own or is the first of those that share one: then
+ * its address is the function's. */
+gboolean alcove_definition_disk_has_address (AlcoveDefinition *self, const AlcoveDiskConfig *disk);
+/* The namespace of an NVMe disk: its key, or the lowest number that is free; 0 for other disks. */
+guint alcove_definition_get_nsid (AlcoveDefinition *self, const AlcoveDiskConfig *disk);
+/* The name of the controller of an NVMe disk: its key, or the disk's own name. */
+const char *alcove_disk_get_controller (const AlcoveDiskConfig *disk);
+/* The first port, "03:00.0", that no device has; address->set is FALSE when there is none. */
+void alcove_definition_find_free_port (AlcoveDefinition *self, AlcovePciAddress *address);
+
 /* Edits. Each checks the whole result first and changes nothing when it is not valid (errors as
  * load). group: "machine", "disk system"... value: (nullable) removes the key. */
 gboolean alcove_definition_set_value (
@@ -330,7 +346,7 @@ gboolean alcove_definition_take_conf (AlcoveDefinition *self, AlcoveConfFile *fi
  * alcove_definition_assign:
  *
  * Writes into the text what must not move later and is not there: a free PCI address for each
- * device on PCI that has none, the MAC address of each NIC. Addresses already there are kept; a
+ * device on PCI that has none, the MAC address of each NIC, the namespace of each NVMe disk. Addresses already there are kept; a
  * removed device leaves its slot empty until a new device takes it. Does not save.
  * Errors: ALCOVE_ERROR_FAILED when the bus is full.
  */

@@ -24,6 +24,7 @@ struct _RunnerMachine
   /* Back ends, freed after the machine's devices. */
   GPtrArray *blocks;    /* of BlockBackend, guards */
   GPtrArray *block_ids; /* of char *, their devices */
+  GPtrArray *disks;     /* of RunnerDisk */
   GPtrArray *nets;      /* of NetBackend */
   GPtrArray *chars;     /* of CharBackend */
   GPtrArray *console_names;
@@ -39,4 +40,39 @@ CharBackend *runner_chars_make_file (RunnerMachine *self, const char *path, GErr
 /* devices.c */
 /* (transfer full): the id of a definition's device in the machine, "disk.system". */
 char *runner_device_id (const AlcoveDeviceConfig *config);
+/* (transfer full) a device of a type at its address; properties are set by the caller, who then
+ * hands it to finish. */
+VmmDevice *runner_device_begin (RunnerMachine *self,
+                                const char *type,
+                                const char *id,
+                                const AlcoveDeviceConfig *config,
+                                GError **error);
+/* device: (transfer full). ok: all properties were set. */
+gboolean runner_device_finish (RunnerMachine *self,
+                               const AlcoveDeviceConfig *config,
+                               VmmDevice *device,
+                               gboolean ok,
+                               GError **error);
 gboolean runner_devices_make (RunnerMachine *self, GError **error);
+
+/* disks.c */
+/* What a disk of the definition is in the machine. */
+typedef struct
+{
+  char *name;            /* "system" of [disk system] */
+  AlcoveKind kind;       /* disk or cdrom */
+  BlockBackend *backend; /* borrowed from blocks */
+  VmmDevice *device;     /* the disk, or the controller it is a part of */
+  guint nsid;            /* NVMe: its namespace */
+} RunnerDisk;
+/* Opens a disk and makes it part of the machine, with a controller of its own or on one that is
+ * there. Also while the machine runs; the guest is not told of new PCI functions here. */
+gboolean runner_disk_make (RunnerMachine *self, const AlcoveDiskConfig *config, GError **error);
+RunnerDisk *
+runner_disk_find (RunnerMachine *self, AlcoveKind kind, const char *name); /* (nullable) */
+/* The last steps of taking one out: its device is gone or does not use the back end any more.
+ * Closes the file. disk: (transfer full). */
+void runner_disk_forget (RunnerMachine *self, RunnerDisk *disk);
+/* (nullable) the firmware's path node of a disk behind its controller; (transfer full). */
+char *runner_disk_boot_node (const RunnerDisk *disk);
+void runner_disk_free (gpointer disk);

@@ -123,7 +123,7 @@ make_board (RunnerMachine *self, const AlcoveMachineConfig *config, GError **err
     .debug_exit = config->debug_exit != 0,
     .debug_console = TRUE,
     .input_router = self->router,
-    .n_root_ports = 4,
+    .n_root_ports = ALCOVE_PCI_N_PORTS,
     .boot_menu = config->boot_menu && config->firmware == ALCOVE_FIRMWARE_BIOS,
     .boot_menu_timeout_ms = 2500,
   };
@@ -187,8 +187,12 @@ set_boot_order (RunnerMachine *self)
     {
       g_autofree char *id = runner_device_id (order[i]);
       VmmDevice *device = vmm_machine_find_device (vmm_vm_get_machine (self->vm), id);
+      RunnerDisk *disk = runner_disk_find (self, order[i]->kind, order[i]->name);
+      g_autofree char *node = disk != NULL ? runner_disk_boot_node (disk) : NULL;
 
-      if (device != NULL)
+      if (node != NULL)
+        q35_board_add_boot_disk (self->board, disk->device, node, i + 1);
+      else if (device != NULL)
         q35_board_add_boot_device (self->board, device, i + 1);
     }
 }
@@ -271,6 +275,7 @@ runner_machine_new (AlcoveDefinition *definition, GError **error)
   self->router = input_router_new ();
   self->blocks = g_ptr_array_new_with_free_func (close_block);
   self->block_ids = g_ptr_array_new_with_free_func (g_free);
+  self->disks = g_ptr_array_new_with_free_func (runner_disk_free);
   self->nets = g_ptr_array_new_with_free_func (free_net);
   self->chars = g_ptr_array_new_with_free_func (free_char);
   self->console_names = g_ptr_array_new_with_free_func (g_free);
@@ -312,6 +317,7 @@ runner_machine_free (RunnerMachine *self)
   vmm_boot_image_free (self->boot_image);
   for (guint i = 0; i < self->n_scanouts; i++)
     display_scanout_free (self->scanouts[i]);
+  g_ptr_array_unref (self->disks);
   g_ptr_array_unref (self->blocks);
   g_ptr_array_unref (self->block_ids);
   g_ptr_array_unref (self->nets);

@@ -168,7 +168,7 @@ match_device (PciDevice *device, gpointer user_data)
 }
 
 char *
-q35_board_boot_path (Q35Board *board, VmmDevice *device)
+q35_board_boot_path (Q35Board *board, VmmDevice *device, const char *node)
 {
   GString *path = g_string_new ("/pci@i0cf8");
   Search search = { board->root, device, NULL };
@@ -193,6 +193,8 @@ q35_board_boot_path (Q35Board *board, VmmDevice *device)
   class_code = pci_device_get_config (search.found, PCI_CLASS_DEVICE, 2);
   if (controller != NULL)
     g_string_append_printf (path, "/drive@%x/disk@0", port);
+  else if (*node != '\0')
+    g_string_append (path, node);
   else if (class_code == 0x0100)
     g_string_append (path, "/disk@0,0");
   else if (class_code == 0x0200)
@@ -208,10 +210,11 @@ on_select_boot_order (gpointer user_data)
   GString *lines = g_string_new (NULL);
   g_autoptr (GBytes) bytes = NULL;
 
+  g_mutex_lock (&board->boot_lock);
   for (guint i = 0; i < board->boot_devices->len; i++)
     {
       Q35BootDevice *entry = &g_array_index (board->boot_devices, Q35BootDevice, i);
-      g_autofree char *path = q35_board_boot_path (board, entry->device);
+      g_autofree char *path = q35_board_boot_path (board, entry->device, entry->node);
 
       if (path == NULL)
         continue;
@@ -219,6 +222,7 @@ on_select_boot_order (gpointer user_data)
         g_string_append_c (lines, '\n');
       g_string_append (lines, path);
     }
+  g_mutex_unlock (&board->boot_lock);
   if (lines->len == 0)
     bytes = g_bytes_new_static ("", 0);
   else

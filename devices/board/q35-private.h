@@ -52,6 +52,7 @@ typedef struct
 {
   VmmDevice *device; /* borrowed */
   guint index;
+  char node[48]; /* of a disk behind the device; empty: by the device's class */
 } Q35BootDevice;
 
 struct _Q35Board
@@ -70,8 +71,9 @@ struct _Q35Board
   Rtc *rtc;
   CfiFlash *vars;
   Vmgenid *vmgenid;
-  guint pirq_count[8];  /* wired-OR of slots on a PIRQ; the PCI INTx lock */
-  GArray *boot_devices; /* Q35BootDevice, by index */
+  guint pirq_count[8]; /* wired-OR of slots on a PIRQ; the PCI INTx lock */
+  GMutex boot_lock;
+  GArray *boot_devices; /* Q35BootDevice, by index; boot_lock */
   guint32 *apic_ids;
   /* What the ACPI tables in fw_cfg were built from. fw_cfg's lock. */
   guint64 acpi_pciexbar;
@@ -84,5 +86,5 @@ gboolean q35_board_fill_fw_cfg (Q35Board *board, GError **error);
 void q35_board_fill_cmos (Q35Board *board);
 void q35_board_fill_smbios_config (Q35Board *board, VmmSmbiosConfig *config);
 void q35_board_fill_acpi_config (Q35Board *board, VmmAcpiConfig *config);
-/* OpenFirmware path of a PCI device, (transfer full) (nullable). */
-char *q35_board_boot_path (Q35Board *board, VmmDevice *device);
+/* OpenFirmware path of a PCI device, (transfer full) (nullable). node: what follows, or empty. */
+char *q35_board_boot_path (Q35Board *board, VmmDevice *device, const char *node);

@@ -52,6 +52,7 @@ root_unrealize (VmmDevice *device)
   pci_bus_free (board->root);
   q35_memory_free (board->memory);
   g_array_unref (board->boot_devices);
+  g_mutex_clear (&board->boot_lock);
   g_free (board->port_buses);
   g_free (board->ports);
   g_free (board->apic_ids);
@@ -433,6 +434,7 @@ q35_board_new (VmmMachine *machine, const Q35Config *config, GError **error)
   board->config.firmware_vars = g_strdup (config->firmware_vars);
   board->config.machine_name = g_strdup (config->machine_name);
   board->boot_devices = g_array_new (FALSE, FALSE, sizeof (Q35BootDevice));
+  g_mutex_init (&board->boot_lock);
   board->apic_ids = g_new (guint32, config->n_vcpus);
   for (guint i = 0; i < config->n_vcpus; i++)
     board->apic_ids[i] = config->apic_ids != NULL ? config->apic_ids[i] : i;
@@ -500,10 +502,38 @@ compare_boot (gconstpointer a, gconstpointer b)
 void
 q35_board_add_boot_device (Q35Board *board, VmmDevice *device, guint index)
 {
-  Q35BootDevice entry = { device, index };
+  q35_board_add_boot_disk (board, device, "", index);
+}
 
+void
+q35_board_add_boot_disk (Q35Board *board, VmmDevice *controller, const char *node, guint index)
+{
+  Q35BootDevice entry = { .device = controller, .index = index };
+
+  g_strlcpy (entry.node, node, sizeof entry.node);
+  g_mutex_lock (&board->boot_lock);
   g_array_append_val (board->boot_devices, entry);
   g_array_sort (board->boot_devices, compare_boot);
+  g_mutex_unlock (&board->boot_lock);
+}
+
+void
+q35_board_remove_boot_device (Q35Board *board, VmmDevice *device)
+{
+  g_mutex_lock (&board->boot_lock);
+  for (guint i = board->boot_devices->len; i-- > 0;)
+    if (g_array_index (board->boot_devices, Q35BootDevice, i).device == device)
+      g_array_remove_index (board->boot_devices, i);
+  g_mutex_unlock (&board->boot_lock);
+}
+
+PciDevice *
+q35_board_find_port (Q35Board *board, PciBus *bus)
+{
+  for (guint i = 0; i < board->config.n_root_ports; i++)
+    if (board->port_buses[i] == bus)
+      return board->ports[i];
+  return NULL;
 }
 
 gboolean

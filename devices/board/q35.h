@@ -74,6 +74,13 @@ PciBus *q35_board_get_port_bus (Q35Board *board, guint n);
 int q35_board_find_free_slot (Q35Board *board);
 /* Firmware boot order: OpenFirmware-style paths are generated from the devices, lowest first. */
 void q35_board_add_boot_device (Q35Board *board, VmmDevice *device, guint index);
+/* One disk of a controller: node is what comes after the controller's path, "/namespace@1,0". */
+void
+q35_board_add_boot_disk (Q35Board *board, VmmDevice *controller, const char *node, guint index);
+/* All entries of a device that goes away. */
+void q35_board_remove_boot_device (Q35Board *board, VmmDevice *device);
+/* The root port whose bus this is, NULL for the root bus. */
+PciDevice *q35_board_find_port (Q35Board *board, PciBus *bus);
 /* fw_cfg files for the guest ("opt/..." names). (transfer none) bytes. */
 gboolean
 q35_board_add_fw_cfg_file (Q35Board *board, const char *name, GBytes *bytes, GError **error);

@@ -342,9 +342,10 @@ void nvme_sq_update_tail (Nvme *nvme, guint sqid);
 void nvme_cq_update_head (Nvme *nvme, guint cqid);
 /* Interrupts for the completion queues in lane->notify. */
 void nvme_lane_notify (NvmeLane *lane);
-void nvme_lane_run (gpointer user_data);   /* on its worker, no lock: the doorbell rang */
-void nvme_lane_drain (gpointer user_data); /* on its worker, no lock: nothing is in flight then */
-void nvme_lane_kick (NvmeLane *lane);      /* any thread, no lock needed */
+void nvme_lane_run (gpointer user_data);    /* on its worker, no lock: the doorbell rang */
+void nvme_lane_drain (gpointer user_data);  /* on its worker, no lock: nothing is in flight then */
+void nvme_lane_kick (NvmeLane *lane);       /* any thread, no lock needed */
+void nvme_lane_settle (gpointer user_data); /* the same, but what a back end holds stays held */
 void nvme_drain_all (Nvme *nvme); /* no lock; from the control thread or the admin worker */
 void nvme_update_intx (Nvme *nvme);
 void nvme_lane_lock (NvmeLane *lane);

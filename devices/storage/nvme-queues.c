@@ -402,6 +402,20 @@ nvme_lane_drain (gpointer user_data)
 }
 
 void
+nvme_lane_settle (gpointer user_data)
+{
+  NvmeLane *lane = user_data;
+  Nvme *nvme = lane->nvme;
+
+  for (guint i = 0; i < NVME_MAX_NAMESPACES; i++)
+    if (nvme->host.ns[i].backend != NULL)
+      (void)block_backend_settle (nvme->host.ns[i].backend, lane->worker);
+  nvme_lane_lock (lane);
+  nvme_lane_notify (lane);
+  nvme_lane_unlock (lane);
+}
+
+void
 nvme_drain_all (Nvme *nvme)
 {
   for (guint i = 0; i < nvme->host.n_lanes; i++)

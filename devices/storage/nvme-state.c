@@ -75,6 +75,16 @@ nvme_save (VmmDevice *device, VmmStateWriter *writer, GError **error)
   Nvme *nvme = (Nvme *)device;
   gint64 clock = vmm_clock_get_ns (vmm_machine_get_clock (nvme->host.machine));
 
+  for (guint i = 0; i < nvme->host.n_lanes; i++)
+    if (nvme->host.lanes[i].n_in_flight != 0 || nvme->host.n_flushes != 0)
+      {
+        g_set_error (
+            error, VMM_ERROR, VMM_ERROR_BUSY,
+            "“%s” cannot be saved while requests wait for their disk: make room for it, let "
+            "the machine go on, and try again",
+            device->id);
+        return FALSE;
+      }
   nvme->guest.powered_ns += (guint64)MAX (clock - nvme->host.powered_since, 0);
   nvme->host.powered_since = clock;
   /* Doorbells that no kick has taken up yet. */

@@ -316,7 +316,8 @@ nvme_quiesce (VmmDevice *device)
   if (g_atomic_int_get (&nvme->host.quiesced))
     return;
   g_atomic_int_set (&nvme->host.quiesced, TRUE);
-  nvme_drain_all (nvme);
+  for (guint i = 0; i < nvme->host.n_lanes; i++)
+    vmm_worker_call (nvme->host.lanes[i].worker, nvme_lane_settle, &nvme->host.lanes[i]);
 }
 
 static void

@@ -225,7 +225,22 @@ test_refused_values (void)
     { "[disk a]\nfile=x\naddress=0:3.0\n", "is no PCI address" },
     { "[disk a]\nfile=x\naddress=00:20.0\n", "is no PCI address" },
     { "[disk a]\nfile=x\naddress=00:03.8\n", "is no PCI address" },
-    { "[disk a]\nfile=x\naddress=01:03.0\n", "not on bus 00" },
+    { "[disk a]\nfile=x\naddress=01:03.0\n", "write 01:00.0" },
+    { "[disk a]\nfile=x\naddress=01:00.1\n", "write 01:00.0" },
+    { "[disk a]\nfile=x\naddress=09:00.0\n", "there is no bus 09" },
+    { "[disk a]\nfile=x\naddress=02:00.0\n[nic b]\naddress=02:00.0\n", "taken by [disk a]" },
+    { "[disk a]\nfile=x\ncontroller=c\n", "only disks of bus nvme" },
+    { "[disk a]\nfile=x\nnamespace=1\n", "only disks of bus nvme" },
+    { "[disk a]\nfile=x\nbus=nvme\nnamespace=33\n", "out of range" },
+    { "[disk a]\nfile=x\nbus=nvme\ncontroller=No Name\n", "lower case letters" },
+    { "[disk a]\nfile=x\nbus=nvme\nqueues=17\n", "at most 16" },
+    { "[cdrom a]\nfile=x\nbus=nvme\n", "no NVMe CD-ROM" },
+    { "[disk a]\nfile=x\nbus=nvme\ncontroller=c\n[disk b]\nfile=y\nbus=nvme\ncontroller=c\n"
+      "address=00:04.0\n",
+      "that of [disk a]" },
+    { "[disk a]\nfile=x\nbus=nvme\nnamespace=2\n[disk b]\nfile=y\nbus=nvme\ncontroller=a\n"
+      "namespace=2\n",
+      "[disk a] has the same one" },
     { "[disk a]\nfile=x\naddress=00:1f.0\n", "belongs to the board" },
     { "[disk a]\nfile=x\naddress=00:00.0\n", "belongs to the board" },
     { "[disk a]\nfile=x\naddress=00:03.1\n", "nothing is at 00:03.0" },
@@ -367,6 +382,41 @@ test_assign (void)
   g_assert_no_error (error);
 }
 
+/* Namespaces share the place of their controller; slots for hot-plug are nobody else's business. */
+static void
+test_assign_nvme (void)
+{
+  g_autoptr (AlcoveDefinition) definition =
+      load_good (MACHINE "[disk a]\nfile=a\nbus=nvme\ncontroller=fast\n"
+                         "[disk b]\nfile=b\nbus=nvme\ncontroller=fast\nnamespace=1\n"
+                         "[disk c]\nfile=c\nbus=nvme\naddress=03:00.0\n"
+                         "[disk d]\nfile=d\nbus=nvme\ncontroller=c\n"
+                         "[disk e]\nfile=e\naddress=01:00.0\n");
+  g_autoptr (GError) error = NULL;
+  static const struct
+  {
+    const char *group, *address, *nsid;
+  } expected[] = {
+    { "disk a", "00:02.0", "2" }, { "disk b", NULL, "1" },       { "disk c", "03:00.0", "1" },
+    { "disk d", NULL, "2" },      { "disk e", "01:00.0", NULL },
+  };
+  AlcovePciAddress port;
+
+  g_assert_true (alcove_definition_assign (definition, &error));
+  g_assert_no_error (error);
+  for (guint i = 0; i < G_N_ELEMENTS (expected); i++)
+    {
+      g_autofree char *nsid =
+          alcove_definition_dup_value (definition, expected[i].group, "namespace");
+
+      assert_address (definition, expected[i].group, expected[i].address);
+      g_assert_cmpstr (nsid, ==, expected[i].nsid);
+    }
+  alcove_definition_find_free_port (definition, &port);
+  g_assert_true (port.set);
+  g_assert_cmpuint (port.bus, ==, 2);
+}
+
 static void
 test_assign_full (void)
 {
@@ -496,6 +546,7 @@ main (int argc, char **argv)
   g_test_add_func ("/definition/too-many", test_too_many);
   g_test_add_func ("/definition/mib", test_mib);
   g_test_add_func ("/definition/assign", test_assign);
+  g_test_add_func ("/definition/assign-nvme", test_assign_nvme);
   g_test_add_func ("/definition/assign-full", test_assign_full);
   g_test_add_func ("/definition/edit", test_edit);
   g_test_add_func ("/definition/save", test_save);

@@ -480,10 +480,39 @@ test_sata (void)
   vmm_device_set_pointer (drive, "controller", q35_board_get_sata (f.board), NULL);
   vmm_device_set_uint (drive, "port", 3, NULL);
   harness_realize (f.h, drive);
-  path = q35_board_boot_path (f.board, drive);
+  path = q35_board_boot_path (f.board, drive, "");
   g_assert_cmpstr (path, ==, "/pci@i0cf8/pci8086,2922@1f,2/drive@3/disk@0");
   g_assert_cmphex (pci_bus_config_read (q35_board_get_root_bus (f.board), 0, LPC << 3 | 2, 0, 4),
                    ==, 0x29228086);
+  tear_down (&f);
+}
+
+/* A controller behind a slot for hot-plug: named in the boot order, unplugged, forgotten. */
+static void
+test_boot_order (void)
+{
+  Fixture f;
+  VmmDevice *device = vmm_device_new (&pcie_root_port_ops, "plugged");
+  GBytes *order;
+
+  set_up_with (&f, Q35_FIRMWARE_NONE, 64 << 20, 2);
+  vmm_device_set_pointer (device, "bus", q35_board_get_port_bus (f.board, 1), NULL);
+  harness_realize (f.h, device);
+  g_assert_nonnull (q35_board_find_port (f.board, q35_board_get_port_bus (f.board, 1)));
+  g_assert_null (q35_board_find_port (f.board, q35_board_get_root_bus (f.board)));
+  q35_board_add_boot_disk (f.board, device, "/namespace@2,0", 2);
+  q35_board_add_boot_disk (f.board, device, "/namespace@1,0", 1);
+  order = read_file (f.h, "bootorder");
+  g_assert_cmpstr (g_bytes_get_data (order, NULL), ==,
+                   "/pci@i0cf8/pci-bridge@1c,1/pci-bridge@0/namespace@1,0\n"
+                   "/pci@i0cf8/pci-bridge@1c,1/pci-bridge@0/namespace@2,0");
+  g_bytes_unref (order);
+  q35_board_remove_boot_device (f.board, device);
+  vmm_device_unrealize (device);
+  vmm_device_free (device);
+  order = read_file (f.h, "bootorder");
+  g_assert_cmpuint (g_bytes_get_size (order), ==, 0);
+  g_bytes_unref (order);
   tear_down (&f);
 }
 
@@ -503,5 +532,6 @@ main (int argc, char **argv)
   g_test_add_func ("/board/q35/storm", test_storm);
   g_test_add_func ("/board/q35/hostile-state", test_hostile_state);
   g_test_add_func ("/board/q35/sata", test_sata);
+  g_test_add_func ("/board/q35/boot-order", test_boot_order);
   return g_test_run ();
 }
