@@ -12,7 +12,6 @@ struct _VmmKvm
   gsize xsave_size;     /* bytes of KVM_GET_XSAVE2 */
   guint max_vcpu_id;
   gboolean tsc_deadline, kvmclock_ctrl, sregs2;
-  guint32 tsc_khz_supported;
   struct kvm_cpuid2 *cpuid;         /* KVM_GET_SUPPORTED_CPUID */
   struct kvm_msr_list *msr_indices; /* KVM_GET_MSR_INDEX_LIST */
 };

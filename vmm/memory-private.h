@@ -33,3 +33,17 @@ void vmm_ram_block_merge_dirty (VmmRamBlock *block,
                                 guint64 n_pages);
 /* Moves the bitmap out and clears it. n_words must be the block's. */
 void vmm_ram_block_take_dirty (VmmRamBlock *block, guint64 *bitmap, gsize n_words);
+
+/* Bytes that the host can give without trouble; G_MAXUINT64 when that is not known. Thread: any. */
+guint64 vmm_host_memory_available (void);
+
+/* Restoring (vmm/restore.c). The machine does not run, nothing is pinned. -errno or 0. */
+/* Makes the block anonymous memory, zeroed, when nobody can need its descriptor (VMM_RAM_THP).
+ * FALSE: it must stay shared memory. */
+gboolean vmm_ram_block_make_private (VmmRamBlock *block);
+/* Puts a private mapping of a file in place of [offset, offset+length), in multiples of pages. The fd
+ * may be closed afterwards. Private blocks only. */
+int vmm_ram_block_map_private (
+    VmmRamBlock *block, guint64 offset, guint64 length, int fd, guint64 file_offset);
+/* Makes the range zero and gives its memory back. */
+int vmm_ram_block_clear (VmmRamBlock *block, guint64 offset, guint64 length);

@@ -422,6 +422,19 @@ vmm_guest_memory_foreach (VmmGuestMemory *memory,
   g_mutex_unlock (&memory->map_lock);
 }
 
+void
+vmm_guest_memory_foreach_block (VmmGuestMemory *memory,
+                                void (*func) (VmmRamBlock *block, gpointer user_data),
+                                gpointer user_data)
+{
+  g_mutex_lock (&memory->map_lock);
+  g_rw_lock_reader_lock (&memory->table_lock);
+  for (guint i = 0; i < memory->blocks->len; i++)
+    func (((BlockUse *)g_ptr_array_index (memory->blocks, i))->block, user_data);
+  g_rw_lock_reader_unlock (&memory->table_lock);
+  g_mutex_unlock (&memory->map_lock);
+}
+
 /* Bytes from gpa on that lie in mapping, at most length. */
 static guint64
 span (VmmMapping *mapping, guint64 gpa, guint64 length)

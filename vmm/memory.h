@@ -99,6 +99,11 @@ void vmm_guest_memory_foreach (VmmGuestMemory *memory,
                                void (*func) (VmmMapping *mapping, gpointer user_data),
                                gpointer user_data);
 
+/* Every block that is mapped (or pinned), once. Mapping meanwhile waits. */
+void vmm_guest_memory_foreach_block (VmmGuestMemory *memory,
+                                     void (*func) (VmmRamBlock *block, gpointer user_data),
+                                     gpointer user_data);
+
 /* Copies between guest RAM and a host buffer. FALSE when any byte lies outside RAM (or in a
  * READONLY mapping, for write); nothing is promised about partial effects then. write marks dirty.
  * Must be looked at. */

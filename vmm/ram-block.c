@@ -42,6 +42,12 @@ meminfo_sum (const char *first, const char *second)
   return sum;
 }
 
+guint64
+vmm_host_memory_available (void)
+{
+  return meminfo_sum ("MemAvailable:", NULL);
+}
+
 static gboolean
 check_available (const char *name, guint64 size, GError **error)
 {
@@ -81,6 +87,16 @@ wants_anonymous (guint64 size, VmmRamFlags flags)
          thp_choice_is ("enabled", "madvise", "always");
 }
 
+/* Core dumps of the VMM must not hold the guest's memory; forks of it must not share it. */
+static void
+advise (VmmRamBlock *block, gpointer data, guint64 length)
+{
+  (void)madvise (data, length, MADV_DONTDUMP);
+  (void)madvise (data, length, MADV_DONTFORK);
+  if ((block->flags & VMM_RAM_THP) != 0)
+    (void)madvise (data, length, MADV_HUGEPAGE);
+}
+
 /* Reserves address space with a guard page at each end, aligned to 2 MiB where that helps, and maps
  * the file into it. */
 static int
@@ -107,12 +123,8 @@ map_block (VmmRamBlock *block)
   if (data == MAP_FAILED)
     return -errno;
   block->data = data;
-  /* Core dumps of the VMM must not hold the guest's memory; forks of it must not share it. */
   (void)prctl (PR_SET_VMA, PR_SET_VMA_ANON_NAME, data, block->size, block->name);
-  (void)madvise (data, block->size, MADV_DONTDUMP);
-  (void)madvise (data, block->size, MADV_DONTFORK);
-  if ((block->flags & VMM_RAM_THP) != 0)
-    (void)madvise (data, block->size, MADV_HUGEPAGE);
+  advise (block, data, block->size);
   return 0;
 }
 
@@ -228,6 +240,57 @@ guint8 *
 vmm_ram_block_get_data (VmmRamBlock *block)
 {
   return block->data;
+}
+
+gboolean
+vmm_ram_block_make_private (VmmRamBlock *block)
+{
+  gpointer data;
+
+  if (block->fd < 0)
+    return TRUE;
+  if ((block->flags & VMM_RAM_THP) == 0 || (block->flags & VMM_RAM_HUGETLB_2M) != 0)
+    return FALSE;
+  data = mmap (block->data, block->size, PROT_READ | PROT_WRITE,
+               MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (data == MAP_FAILED)
+    return FALSE;
+  close (block->fd);
+  block->fd = -1;
+  advise (block, data, block->size);
+  return TRUE;
+}
+
+int
+vmm_ram_block_map_private (
+    VmmRamBlock *block, guint64 offset, guint64 length, int fd, guint64 file_offset)
+{
+  gpointer data;
+
+  g_assert (block->fd < 0 && offset <= block->size && length <= block->size - offset);
+  data = mmap (block->data + offset, length, PROT_READ | PROT_WRITE,
+               MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE, fd, (off_t)file_offset);
+  if (data == MAP_FAILED)
+    return -errno;
+  advise (block, data, length);
+  return 0;
+}
+
+int
+vmm_ram_block_clear (VmmRamBlock *block, guint64 offset, guint64 length)
+{
+  g_assert (offset <= block->size && length <= block->size - offset);
+  if (block->fd >= 0 && fallocate (block->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                   (off_t)offset, (off_t)length) == 0)
+    return 0;
+  if (block->fd >= 0)
+    return -errno;
+  /* A mapping of its own: giving pages back would bring a file's contents into view. */
+  if (mmap (block->data + offset, length, PROT_READ | PROT_WRITE,
+            MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+    return -errno;
+  advise (block, block->data + offset, length);
+  return 0;
 }
 
 void

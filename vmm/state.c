@@ -17,6 +17,8 @@
 
 #include <string.h>
 
+#include "vmm/crc32c.h"
+
 #define FORMAT_VERSION 1
 #define HEADER_SIZE    16
 #define SECTION_SIZE   24
@@ -33,25 +35,6 @@ enum
 };
 
 static const char magic[8] = { 'A', 'L', 'C', 'S', 'T', 'A', 'T', 'E' };
-
-/* CRC-32C (Castagnoli, RFC 3720 appendix B.4), reflected polynomial 0x82f63b78, four bits a step. */
-static guint32
-crc32c (const guint8 *data, gsize length)
-{
-  static const guint32 table[16] = {
-    0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
-    0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
-  };
-  guint32 crc = 0xffffffff;
-
-  for (gsize i = 0; i < length; i++)
-    {
-      crc ^= data[i];
-      crc = (crc >> 4) ^ table[crc & 15];
-      crc = (crc >> 4) ^ table[crc & 15];
-    }
-  return ~crc;
-}
 
 static guint16
 get16 (const guint8 *p)
@@ -149,7 +132,7 @@ vmm_state_writer_end (VmmStateWriter *writer)
 
   g_assert (writer->open);
   put_le (section + 16, total - SECTION_SIZE - names, 8);
-  put_le (section + 4, crc32c (section + 8, total - 8), 4);
+  put_le (section + 4, vmm_crc32c (0, section + 8, total - 8), 4);
   writer->open = FALSE;
   writer->n_sections++;
 }
@@ -295,7 +278,7 @@ vmm_state_reader_next (VmmStateReader *reader,
   left -= SECTION_SIZE;
   if (id_length + class_length > left || length > left - id_length - class_length)
     return invalid (error, "a section is longer than the stream");
-  if (crc32c (section + 8, SECTION_SIZE - 8 + id_length + class_length + (gsize)length) !=
+  if (vmm_crc32c (0, section + 8, SECTION_SIZE - 8 + id_length + class_length + (gsize)length) !=
       get32 (section + 4))
     return invalid (error, "a checksum is wrong, the data is damaged");
   if (!copy_name (reader->id, section + SECTION_SIZE, id_length) ||

@@ -279,37 +279,58 @@ vmm_vcpu_reset (VmmVcpu *vcpu, const VmmEntry *entry, GError **error)
   return TRUE;
 }
 
+/* The counter as it stood when the pause began. */
+static void
+set_back_tsc (VmmVcpu *vcpu, VmmVcpuState *state)
+{
+  guint64 ticks = vmm_vm_get_paused_ticks (vcpu->vm);
+
+  for (guint i = 0; i < state->msrs->nmsrs; i++)
+    if (state->msrs->entries[i].index == MSR_TSC)
+      state->msrs->entries[i].data -= ticks;
+}
+
+static gboolean
+hold_state (VmmVcpu *vcpu, GError **error)
+{
+  const char *what = NULL;
+  int r;
+
+  if (vcpu->held_valid)
+    return TRUE;
+  vmm_vcpu_state_clear (&vcpu->held);
+  vmm_vcpu_state_init (&vcpu->held, vcpu->vm);
+  r = vmm_vcpu_get_state (vcpu, &vcpu->held, &what);
+  if (r < 0)
+    return vmm_error_set_errno (error, r, "Cannot save the %s of vCPU %u", what, vcpu->index);
+  set_back_tsc (vcpu, &vcpu->held);
+  vcpu->held_valid = TRUE;
+  return TRUE;
+}
+
 gboolean
 vmm_vcpu_save (VmmVcpu *vcpu, VmmStateWriter *writer, GError **error)
 {
-  VmmVcpuState state;
-  const char *what = NULL;
+  const VmmVcpuState *state = &vcpu->held;
   char id[32];
-  int r;
 
-  vmm_vcpu_state_init (&state, vcpu->vm);
-  r = vmm_vcpu_get_state (vcpu, &state, &what);
-  if (r < 0)
-    {
-      vmm_vcpu_state_clear (&state);
-      return vmm_error_set_errno (error, r, "Cannot save the %s of vCPU %u", what, vcpu->index);
-    }
+  if (!hold_state (vcpu, error))
+    return FALSE;
   g_snprintf (id, sizeof id, "cpu.%u", vcpu->index);
   vmm_state_writer_begin (writer, id, SECTION_CLASS, SECTION_VERSION);
   /* The structures of the kernel's stable interface, little endian. */
   vmm_state_put_uint (writer, "apic_id", vcpu->apic_id);
-  vmm_state_put_bytes (writer, "mp_state", &state.mp_state, sizeof state.mp_state);
-  vmm_state_put_bytes (writer, "regs", &state.regs, sizeof state.regs);
-  vmm_state_put_bytes (writer, "sregs", &state.sregs, sizeof state.sregs);
-  vmm_state_put_bytes (writer, "lapic", &state.lapic, sizeof state.lapic);
-  vmm_state_put_bytes (writer, "debugregs", &state.debugregs, sizeof state.debugregs);
-  vmm_state_put_bytes (writer, "xcrs", &state.xcrs, sizeof state.xcrs);
-  vmm_state_put_bytes (writer, "events", &state.events, sizeof state.events);
-  vmm_state_put_bytes (writer, "xsave", state.xsave, vcpu->vm->kvm->xsave_size);
-  vmm_state_put_bytes (writer, "msrs", state.msrs->entries,
-                       state.msrs->nmsrs * sizeof state.msrs->entries[0]);
+  vmm_state_put_bytes (writer, "mp_state", &state->mp_state, sizeof state->mp_state);
+  vmm_state_put_bytes (writer, "regs", &state->regs, sizeof state->regs);
+  vmm_state_put_bytes (writer, "sregs", &state->sregs, sizeof state->sregs);
+  vmm_state_put_bytes (writer, "lapic", &state->lapic, sizeof state->lapic);
+  vmm_state_put_bytes (writer, "debugregs", &state->debugregs, sizeof state->debugregs);
+  vmm_state_put_bytes (writer, "xcrs", &state->xcrs, sizeof state->xcrs);
+  vmm_state_put_bytes (writer, "events", &state->events, sizeof state->events);
+  vmm_state_put_bytes (writer, "xsave", state->xsave, vcpu->vm->kvm->xsave_size);
+  vmm_state_put_bytes (writer, "msrs", state->msrs->entries,
+                       state->msrs->nmsrs * sizeof state->msrs->entries[0]);
   vmm_state_writer_end (writer);
-  vmm_vcpu_state_clear (&state);
   return TRUE;
 }
 
@@ -324,6 +345,7 @@ load_msrs (VmmVcpu *vcpu, VmmStateReader *reader, VmmVcpuState *state, GError **
   if (!vmm_state_get_blob (reader, "msrs", vm->n_msrs * sizeof (struct kvm_msr_entry), &data,
                            &length, error))
     return FALSE;
+  g_clear_pointer (&state->msrs, g_free);
   state->msrs = msrs_new ((guint)(length / sizeof (struct kvm_msr_entry)));
   memcpy (state->msrs->entries, data, state->msrs->nmsrs * sizeof (struct kvm_msr_entry));
   for (guint i = 0; i < state->msrs->nmsrs; i++)
@@ -403,6 +425,13 @@ vmm_vcpu_load (VmmVcpu *vcpu, VmmStateReader *reader, GError **error)
   ok = load_state (vcpu, reader, &state, error) && vmm_state_reader_end (reader, error);
   if (ok)
     r = vmm_vcpu_set_state (vcpu, &state, &what);
+  if (ok && r >= 0)
+    {
+      vmm_vcpu_state_clear (&vcpu->held);
+      vcpu->held = state;
+      vcpu->held_valid = TRUE;
+      return TRUE;
+    }
   vmm_vcpu_state_clear (&state);
   if (r < 0)
     return vmm_error_set_errno (error, r, "KVM refuses the saved %s of vCPU %u", what, vcpu->index);

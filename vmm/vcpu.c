@@ -49,6 +49,7 @@ void
 vmm_vcpu_finish (VmmVcpu *vcpu)
 {
   vmm_vcpu_state_clear (&vcpu->initial);
+  vmm_vcpu_state_clear (&vcpu->held);
   if (vcpu->run != MAP_FAILED && vcpu->run != NULL)
     munmap (vcpu->run, vcpu->vm->kvm->vcpu_mmap_size);
   if (vcpu->fd >= 0)

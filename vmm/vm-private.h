@@ -49,6 +49,11 @@ struct _VmmVcpu
   gboolean started;     /* run lock */
   gboolean parked;      /* run lock */
   VmmVcpuState initial; /* as KVM made it, with our CPUID: what a reset restores */
+  /* What a save wrote or a load read, until the vCPU runs again: saving twice in a pause, or after
+   * a load, gives the same bytes, though timers in KVM go on. control lock. */
+  VmmVcpuState held;
+  gboolean held_valid;
+  guint64 tsc_offset; /* as it was when the pause began; valid with vm->tsc_paused */
   /* Written by the vCPU's thread only; read anywhere, relaxed. */
   struct
   {
@@ -88,6 +93,13 @@ struct _VmmVm
   gboolean quiesced;
   struct kvm_clock_data kvmclock;
   gboolean kvmclock_valid;
+  VmmIrqchipState held_irqchip; /* as VmmVcpu.held */
+  gboolean held_irqchip_valid;
+  guint64 paused_tsc; /* the host's, when the pause began */
+  guint64 host_tsc_khz;
+  gboolean tsc_paused;
+  gboolean frozen; /* being saved: no change of the run state until thawed */
+  GCond thawed;    /* with control */
   VmmBootFunc boot_func;
   gpointer boot_data;
   VmmStateFunc state_func;
@@ -153,6 +165,19 @@ void vmm_vcpu_handle_msr (VmmVcpu *vcpu);
 void vmm_vm_triple_fault (VmmVm *vm, VmmVcpu *vcpu);
 void vmm_vm_note_first_run (VmmVm *vm);
 
-/* vm-state.c */
+/* vm-state.c; control is held */
 void vmm_vm_save_clock (VmmVm *vm);
 void vmm_vm_restore_clock (VmmVm *vm);
+/* The vCPUs are about to run: what a save or load kept of them is out of date. */
+void vmm_vm_drop_held (VmmVm *vm);
+/* Guest ticks that its time stamp counters ran on since the pause began, and will be set back. */
+guint64 vmm_vm_get_paused_ticks (VmmVm *vm);
+gboolean vmm_vm_save_locked (VmmVm *vm, VmmStateWriter *writer, GError **error);
+gboolean vmm_vm_load_locked (VmmVm *vm, VmmStateReader *reader, GError **error);
+
+/* vm.c, for vm-save.c. Any thread but the control worker and vCPUs. */
+/* Stops a running or paused machine for a save, without telling anybody; life cycle calls wait or
+ * are refused until the thaw. */
+gboolean vmm_vm_freeze (VmmVm *vm, GError **error);
+/* keep_paused: the state becomes PAUSED (and is told), otherwise what was running goes on. */
+void vmm_vm_thaw (VmmVm *vm, gboolean keep_paused);

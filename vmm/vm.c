@@ -120,6 +120,7 @@ vmm_vm_new (VmmKvm *kvm, const VmmVmConfig *config, GError **error)
   g_mutex_init (&vm->run);
   g_cond_init (&vm->parked_cond);
   g_cond_init (&vm->hold_cond);
+  g_cond_init (&vm->thawed);
   if (!set_config (vm, config, error) || !create_vm (vm, error) ||
       !vmm_vm_init_irqchip (vm, error) || !vmm_vm_init_msrs (vm, error))
     {
@@ -167,6 +168,7 @@ vmm_vm_free (VmmVm *vm)
   g_free (vm->pause_detail);
   g_cond_clear (&vm->parked_cond);
   g_cond_clear (&vm->hold_cond);
+  g_cond_clear (&vm->thawed);
   g_mutex_clear (&vm->run);
   g_mutex_clear (&vm->control);
   g_mutex_clear (&vm->irq_lock);
@@ -332,22 +334,25 @@ go (VmmVm *vm)
       vm->quiesced = FALSE;
       vmm_vm_restore_clock (vm);
     }
+  vmm_vm_drop_held (vm);
   vmm_clock_resume (vm->clock);
   release_vcpus (vm, VMM_HOLD_CONTROL);
 }
 
-/* Everything to its reset state, and the direct boot's images into memory again. vCPUs are held. */
+/* Everything to its reset state, and the direct boot's images into memory again (boot). vCPUs are
+ * held. */
 static gboolean
-reset_all (VmmVm *vm, VmmResetKind kind, GError **error)
+reset_all (VmmVm *vm, VmmResetKind kind, gboolean boot, GError **error)
 {
   VmmEntry entry = { .kind = VMM_ENTRY_RESET_VECTOR };
   int r;
 
+  vmm_vm_drop_held (vm);
   vmm_machine_reset_devices (vm->machine, kind);
   r = vmm_vm_set_irqchip (vm, &vm->initial_irqchip);
   if (r < 0)
     return vmm_error_set_errno (error, r, "Cannot reset the interrupt controllers");
-  if (vm->boot_func != NULL && !vm->boot_func (vm->machine, &entry, vm->boot_data, error))
+  if (boot && vm->boot_func != NULL && !vm->boot_func (vm->machine, &entry, vm->boot_data, error))
     return FALSE;
   for (guint i = 0; i < vm->n_vcpus; i++)
     if (!vmm_vcpu_reset (&vm->vcpus[i], &entry, error))
@@ -390,12 +395,13 @@ set_state_error (VmmVm *vm, const char *act, GError **error)
   return FALSE;
 }
 
+/* Devices reset, threads there and parked. */
 static gboolean
-start_locked (VmmVm *vm, gboolean paused, GError **error)
+prepare_locked (VmmVm *vm, gboolean boot, GError **error)
 {
   if (vmm_vm_get_state (vm) != VMM_STATE_CREATED || vm->n_vcpus != vm->config.n_vcpus)
     return set_state_error (vm, "start", error);
-  if (!reset_all (vm, VMM_RESET_COLD, error))
+  if (!reset_all (vm, VMM_RESET_COLD, boot, error))
     return FALSE;
   for (guint i = 0; i < vm->n_vcpus; i++)
     {
@@ -407,15 +413,20 @@ start_locked (VmmVm *vm, gboolean paused, GError **error)
           return vmm_error_set_errno (error, r, "Cannot start the thread of vCPU %u", i);
         }
     }
+  return TRUE;
+}
+
+static void
+begin_locked (VmmVm *vm, gboolean paused)
+{
   if (paused)
     {
       halt (vm);
       tell (vm, VMM_STATE_PAUSED, VMM_REASON_USER, 0, NULL);
-      return TRUE;
+      return;
     }
   tell (vm, VMM_STATE_RUNNING, VMM_REASON_USER, 0, NULL);
   go (vm);
-  return TRUE;
 }
 
 gboolean
@@ -424,9 +435,81 @@ vmm_vm_start (VmmVm *vm, gboolean paused, GError **error)
   gboolean ok;
 
   g_mutex_lock (&vm->control);
-  ok = start_locked (vm, paused, error);
+  ok = prepare_locked (vm, TRUE, error);
+  if (ok)
+    begin_locked (vm, paused);
   g_mutex_unlock (&vm->control);
   return ok;
+}
+
+gboolean
+vmm_vm_start_restored (VmmVm *vm, VmmRestore *restore, gboolean paused, GError **error)
+{
+  VmmStateReader *reader;
+  gboolean ok;
+
+  g_mutex_lock (&vm->control);
+  ok = prepare_locked (vm, FALSE, error);
+  if (ok)
+    {
+      halt (vm);
+      reader = vmm_restore_apply (restore, vm->machine, error);
+      ok = reader != NULL && vmm_vm_load_locked (vm, reader, error);
+      if (ok)
+        begin_locked (vm, paused);
+      else
+        end_threads (vm);
+    }
+  g_mutex_unlock (&vm->control);
+  return ok;
+}
+
+/* Saving */
+
+static gboolean
+set_frozen_error (const char *act, GError **error)
+{
+  g_set_error (error, VMM_ERROR, VMM_ERROR_BUSY,
+               "Cannot %s the machine: it is being saved. Wait, or cancel the save.", act);
+  return FALSE;
+}
+
+gboolean
+vmm_vm_freeze (VmmVm *vm, GError **error)
+{
+  VmmRunState state;
+  gboolean ok = FALSE;
+
+  g_mutex_lock (&vm->control);
+  state = vmm_vm_get_state (vm);
+  if (state != VMM_STATE_RUNNING && state != VMM_STATE_PAUSED)
+    set_state_error (vm, "save", error);
+  else if (vm->frozen)
+    set_frozen_error ("save", error);
+  else
+    {
+      halt (vm);
+      vm->frozen = TRUE;
+      ok = TRUE;
+    }
+  g_mutex_unlock (&vm->control);
+  return ok;
+}
+
+void
+vmm_vm_thaw (VmmVm *vm, gboolean keep_paused)
+{
+  g_mutex_lock (&vm->control);
+  vm->frozen = FALSE;
+  if (vmm_vm_get_state (vm) == VMM_STATE_RUNNING)
+    {
+      if (keep_paused)
+        tell (vm, VMM_STATE_PAUSED, VMM_REASON_USER, 0, NULL);
+      else
+        go (vm);
+    }
+  g_cond_broadcast (&vm->thawed);
+  g_mutex_unlock (&vm->control);
 }
 
 gboolean
@@ -435,7 +518,9 @@ vmm_vm_pause (VmmVm *vm, GError **error)
   gboolean ok = TRUE;
 
   g_mutex_lock (&vm->control);
-  if (vmm_vm_get_state (vm) == VMM_STATE_RUNNING)
+  if (vm->frozen)
+    ok = set_frozen_error ("pause", error);
+  else if (vmm_vm_get_state (vm) == VMM_STATE_RUNNING)
     {
       halt (vm);
       tell (vm, VMM_STATE_PAUSED, VMM_REASON_USER, 0, NULL);
@@ -452,7 +537,9 @@ vmm_vm_resume (VmmVm *vm, GError **error)
   gboolean ok = TRUE;
 
   g_mutex_lock (&vm->control);
-  if (vmm_vm_get_state (vm) == VMM_STATE_PAUSED)
+  if (vm->frozen)
+    ok = set_frozen_error ("resume", error);
+  else if (vmm_vm_get_state (vm) == VMM_STATE_PAUSED)
     {
       tell (vm, VMM_STATE_RUNNING, VMM_REASON_USER, 0, NULL);
       go (vm);
@@ -471,7 +558,7 @@ reset_locked (VmmVm *vm, VmmReason reason, GError **error)
   g_autoptr (GError) local = NULL;
 
   halt (vm);
-  if (!reset_all (vm, VMM_RESET_WARM, &local))
+  if (!reset_all (vm, VMM_RESET_WARM, TRUE, &local))
     {
       fail_with (vm, local);
       g_propagate_error (error, g_steal_pointer (&local));
@@ -493,7 +580,9 @@ vmm_vm_reset (VmmVm *vm, GError **error)
 
   g_mutex_lock (&vm->control);
   state = vmm_vm_get_state (vm);
-  if (state == VMM_STATE_RUNNING || state == VMM_STATE_PAUSED)
+  if (vm->frozen)
+    ok = set_frozen_error ("reset", error);
+  else if (state == VMM_STATE_RUNNING || state == VMM_STATE_PAUSED)
     ok = reset_locked (vm, VMM_REASON_USER, error);
   else
     ok = set_state_error (vm, "reset", error);
@@ -677,6 +766,9 @@ handle_request (gpointer user_data)
   VmmRunState state;
 
   g_mutex_lock (&vm->control);
+  /* What the guest asked for just before its state was taken is done after that. */
+  while (vm->frozen)
+    g_cond_wait (&vm->thawed, &vm->control);
   g_mutex_lock (&vm->run);
   request = vm->request;
   value = vm->request_value;

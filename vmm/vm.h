@@ -8,6 +8,7 @@
 #pragma once
 #include <glib.h>
 #include "vmm/machine.h"
+#include "vmm/restore.h"
 
 typedef struct _VmmKvm VmmKvm;
 typedef struct _VmmVm VmmVm;
@@ -143,6 +144,9 @@ void vmm_vm_set_no_reboot (VmmVm *vm, gboolean no_reboot);
 void vmm_vm_set_stop_on_triple_fault (VmmVm *vm, gboolean stop);
 
 gboolean vmm_vm_start (VmmVm *vm, gboolean paused, GError **error);
+/* Instead of start: the machine goes on where it was saved (vmm/restore.h), or waits there. Errors: what
+ * does not fit, by name; the machine is good for nothing but vmm_vm_free then. */
+gboolean vmm_vm_start_restored (VmmVm *vm, VmmRestore *restore, gboolean paused, GError **error);
 gboolean vmm_vm_pause (VmmVm *vm, GError **error);
 gboolean vmm_vm_resume (VmmVm *vm, GError **error);
 gboolean vmm_vm_reset (VmmVm *vm, GError **error);
