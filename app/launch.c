@@ -196,6 +196,15 @@ spawn (const AlcoveLaunchSpec *spec, const char *program, int ready_fd, GError *
   argv[n++] = G_STRINGIFY (READY_FD);
   if (spec->paused)
     argv[n++] = "--paused";
+  if (spec->restore != NULL)
+    {
+      argv[n++] = "--restore";
+      argv[n++] = spec->restore;
+    }
+  if (spec->restore != NULL && spec->consume)
+    argv[n++] = "--consume";
+  if (spec->restore != NULL && spec->new_generation)
+    argv[n++] = "--new-generation";
   argv[n++] = NULL;
   if (spec->log_path != NULL)
     {

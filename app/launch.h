@@ -14,8 +14,11 @@ typedef struct
   const char *runtime_dir; /* for the control socket */
   const char *log_path;    /* (nullable) takes stdout and stderr; the one before is kept as .1 */
   gboolean paused;
-  gboolean stdio;      /* our stdin and stdout are its own (a serial port with backend stdio) */
-  gboolean foreground; /* in our session: signals of the keyboard reach it */
+  const char *restore;     /* (nullable) a folder with a saved machine to go on from */
+  gboolean consume;        /* that folder goes when it is needed no more */
+  gboolean new_generation; /* the guest is told that it went back in time */
+  gboolean stdio;          /* our stdin and stdout are its own (a serial port with backend stdio) */
+  gboolean foreground;     /* in our session: signals of the keyboard reach it */
 } AlcoveLaunchSpec;
 
 /* Errors: it cannot be started; what it said; it ended before it said anything. Cancelling ends

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "app/lock.h"
 #include "app/machine-private.h"
+#include "app/saved.h"
 
 #define SIDE_MAX       16384 /* pixels of a picture */
 #define TYPE_MS        60    /* a character, with room */
@@ -137,6 +138,108 @@ alcove_machine_resume_async (AlcoveMachine *self,
                              gpointer user_data)
 {
   simple_call (self, "Resume", NULL, NULL, -1, cancellable, callback, user_data);
+}
+
+/* Saving: the call, then the end of the process, as the machine's state tells it. */
+
+typedef struct
+{
+  gulong cancel_handler, state_handler;
+} Saving;
+
+static void
+on_save_cancelled (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  (void)alcove_machine_finish (ALCOVE_MACHINE (source), result, NULL); /* the save's end tells */
+}
+
+static void
+on_cancel_wanted (GCancellable *cancellable, gpointer user_data)
+{
+  alcove_machine_cancel_save_async (user_data, NULL, on_save_cancelled, NULL);
+}
+
+static void
+end_saving (GTask *task)
+{
+  Saving *saving = g_object_get_data (G_OBJECT (task), "saving");
+  GCancellable *cancellable = g_object_get_data (G_OBJECT (task), "wanted");
+  gpointer self = g_task_get_source_object (task);
+
+  if (saving->cancel_handler != 0)
+    g_signal_handler_disconnect (cancellable, saving->cancel_handler);
+  saving->cancel_handler = 0;
+  if (saving->state_handler != 0)
+    g_signal_handler_disconnect (self, saving->state_handler);
+  saving->state_handler = 0;
+}
+
+static void
+on_save_state (AlcoveMachine *self, GParamSpec *pspec, gpointer user_data)
+{
+  GTask *task = user_data;
+
+  if (alcove_machine_is_active (self))
+    return;
+  end_saving (task);
+  g_task_return_boolean (task, TRUE);
+  g_object_unref (task);
+}
+
+static void
+on_saved (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  GTask *task = user_data;
+  AlcoveMachine *self = ALCOVE_MACHINE (source);
+  Saving *saving = g_object_get_data (G_OBJECT (task), "saving");
+  GError *error = NULL;
+
+  if (!alcove_machine_finish (self, result, &error))
+    {
+      end_saving (task);
+      g_task_return_error (task, error);
+      g_object_unref (task);
+      return;
+    }
+  saving->state_handler =
+      g_signal_connect (self, "notify::state", G_CALLBACK (on_save_state), task);
+  on_save_state (self, NULL, task);
+}
+
+void
+alcove_machine_save_async (AlcoveMachine *self,
+                           GCancellable *cancellable,
+                           GAsyncReadyCallback callback,
+                           gpointer user_data)
+{
+  GTask *task = g_task_new (self, NULL, callback, user_data);
+  g_autofree char *folder = alcove_saved_dup_folder (self->folder);
+  GVariantBuilder options;
+  Saving *saving = g_new0 (Saving, 1);
+
+  g_task_set_source_tag (task, alcove_machine_save_async);
+  g_object_set_data_full (G_OBJECT (task), "saving", saving, g_free);
+  /* A cancelled call would leave the process saving: it is asked to stop instead. */
+  if (cancellable != NULL)
+    {
+      g_object_set_data_full (G_OBJECT (task), "wanted", g_object_ref (cancellable),
+                              g_object_unref);
+      saving->cancel_handler =
+          g_signal_connect (cancellable, "cancelled", G_CALLBACK (on_cancel_wanted), self);
+    }
+  g_variant_builder_init (&options, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add (&options, "{sv}", "quit", g_variant_new_boolean (TRUE));
+  simple_call (self, "Save", g_variant_new ("(sa{sv})", folder, &options), NULL, G_MAXINT, NULL,
+               on_saved, task);
+}
+
+void
+alcove_machine_cancel_save_async (AlcoveMachine *self,
+                                  GCancellable *cancellable,
+                                  GAsyncReadyCallback callback,
+                                  gpointer user_data)
+{
+  simple_call (self, "CancelSave", NULL, NULL, -1, cancellable, callback, user_data);
 }
 
 void

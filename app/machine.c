@@ -7,6 +7,7 @@
 #include "app/lock.h"
 #include "app/machine-private.h"
 #include "app/paths.h"
+#include "app/saved.h"
 
 /* A process that has made its socket listens a moment later; one that closed its connection lets
  * go of the lock a moment later. */
@@ -31,6 +32,13 @@ enum
 };
 static GParamSpec *props[N_PROPS];
 
+enum
+{
+  SIGNAL_SAVE_PROGRESS,
+  N_SIGNALS
+};
+static guint signals[N_SIGNALS];
+
 static const GEnumValue state_values[] = {
   { ALCOVE_MACHINE_INVALID, "ALCOVE_MACHINE_INVALID", "invalid" },
   { ALCOVE_MACHINE_STOPPED, "ALCOVE_MACHINE_STOPPED", "stopped" },
@@ -39,6 +47,7 @@ static const GEnumValue state_values[] = {
   { ALCOVE_MACHINE_PAUSED, "ALCOVE_MACHINE_PAUSED", "paused" },
   { ALCOVE_MACHINE_STOPPING, "ALCOVE_MACHINE_STOPPING", "stopping" },
   { ALCOVE_MACHINE_FAILED, "ALCOVE_MACHINE_FAILED", "failed" },
+  { ALCOVE_MACHINE_SAVED, "ALCOVE_MACHINE_SAVED", "saved" },
   { ALCOVE_MACHINE_BUSY, "ALCOVE_MACHINE_BUSY", "busy" },
   { 0, NULL, NULL },
 };
@@ -92,7 +101,9 @@ set_state (AlcoveMachine *self, AlcoveMachineState state, const char *reason, co
 static AlcoveMachineState
 idle_state (AlcoveMachine *self)
 {
-  return self->definition != NULL ? ALCOVE_MACHINE_STOPPED : ALCOVE_MACHINE_INVALID;
+  if (self->definition == NULL)
+    return ALCOVE_MACHINE_INVALID;
+  return alcove_saved_exists (self->folder) ? ALCOVE_MACHINE_SAVED : ALCOVE_MACHINE_STOPPED;
 }
 
 /* The protocol's word to a state. "stopped" and "failed" still have a process, which holds the
@@ -126,6 +137,12 @@ on_state_changed (AlcoveMachine1 *proxy,
 }
 
 static void
+on_save_progress (AlcoveMachine1 *proxy, guint64 done, guint64 total, gpointer user_data)
+{
+  g_signal_emit (user_data, signals[SIGNAL_SAVE_PROGRESS], 0, done, total);
+}
+
+static void
 on_properties_changed (GDBusProxy *proxy, GVariant *changed, GStrv invalidated, gpointer user_data)
 {
   AlcoveMachine1 *machine = ALCOVE_MACHINE1 (proxy);
@@ -146,6 +163,7 @@ settled (AlcoveMachine *self)
     case ALCOVE_MACHINE_FAILED:
     case ALCOVE_MACHINE_INVALID:
     case ALCOVE_MACHINE_STOPPED:
+    case ALCOVE_MACHINE_SAVED:
       break;
     case ALCOVE_MACHINE_STOPPING:
     case ALCOVE_MACHINE_BUSY:
@@ -222,6 +240,7 @@ take_proxy (AlcoveMachine *self, AlcoveMachine1 *proxy)
   self->proxy = proxy;
   self->pid = (GPid)alcove_machine1_get_pid (proxy);
   g_signal_connect (proxy, "state-changed", G_CALLBACK (on_state_changed), self);
+  g_signal_connect (proxy, "save-progress", G_CALLBACK (on_save_progress), self);
   g_signal_connect (proxy, "g-properties-changed", G_CALLBACK (on_properties_changed), self);
   g_signal_connect (connection, "closed", G_CALLBACK (on_connection_closed), self);
   if (g_dbus_connection_is_closed (connection))
@@ -349,6 +368,9 @@ alcove_machine_class_init (AlcoveMachineClass *klass)
   props[PROP_STATE_REASON] = g_param_spec_string ("state-reason", NULL, NULL, NULL, flags);
   props[PROP_STATE_DETAIL] = g_param_spec_string ("state-detail", NULL, NULL, NULL, flags);
   g_object_class_install_properties (object_class, N_PROPS, props);
+  signals[SIGNAL_SAVE_PROGRESS] =
+      g_signal_new ("save-progress", ALCOVE_TYPE_MACHINE, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                    G_TYPE_NONE, 2, G_TYPE_UINT64, G_TYPE_UINT64);
 }
 
 static void
@@ -432,6 +454,7 @@ alcove_machine_is_active (AlcoveMachine *self)
       return self->proxy != NULL;
     case ALCOVE_MACHINE_INVALID:
     case ALCOVE_MACHINE_STOPPED:
+    case ALCOVE_MACHINE_SAVED:
     default:
       return FALSE;
     }
@@ -653,6 +676,22 @@ settle_definition (AlcoveMachine *self, GError **error)
          alcove_definition_save (self->definition, error);
 }
 
+gboolean
+alcove_machine_discard_saved (AlcoveMachine *self, GError **error)
+{
+  g_autofree char *folder = alcove_saved_dup_folder (self->folder);
+  g_autoptr (AlcoveLock) lock = NULL;
+
+  if (!alcove_saved_exists (self->folder))
+    return TRUE;
+  lock = alcove_lock_acquire (self->folder, "discards its saved state", error);
+  if (lock == NULL || !alcove_saved_remove (folder, error))
+    return FALSE;
+  if (self->state == ALCOVE_MACHINE_SAVED)
+    set_state (self, idle_state (self), NULL, NULL);
+  return TRUE;
+}
+
 void
 alcove_machine_start_async (AlcoveMachine *self,
                             AlcoveStartFlags flags,
@@ -661,7 +700,7 @@ alcove_machine_start_async (AlcoveMachine *self,
                             gpointer user_data)
 {
   g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
-  g_autofree char *runtime_dir = NULL, *log_path = NULL;
+  g_autofree char *runtime_dir = NULL, *log_path = NULL, *restore = NULL;
   AlcoveLaunchSpec spec = { 0 };
   GError *error = NULL;
   guint pid;
@@ -686,6 +725,11 @@ alcove_machine_start_async (AlcoveMachine *self,
       g_task_return_error (task, error);
       return;
     }
+  if ((flags & ALCOVE_START_DISCARD_SAVED) != 0 && !alcove_machine_discard_saved (self, &error))
+    {
+      g_task_return_error (task, error);
+      return;
+    }
   self->launching = TRUE;
   set_state (self, ALCOVE_MACHINE_STARTING, "user", NULL);
   runtime_dir = alcove_paths_dup_machine_runtime (self->uuid);
@@ -694,5 +738,11 @@ alcove_machine_start_async (AlcoveMachine *self,
   spec.runtime_dir = runtime_dir;
   spec.log_path = log_path;
   spec.paused = (flags & ALCOVE_START_PAUSED) != 0;
+  if (alcove_saved_exists (self->folder))
+    {
+      restore = alcove_saved_dup_folder (self->folder);
+      spec.restore = restore;
+      spec.consume = TRUE;
+    }
   alcove_launch_async (&spec, cancellable, on_launched, g_object_ref (task));
 }

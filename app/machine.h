@@ -23,6 +23,7 @@ typedef enum
   ALCOVE_MACHINE_PAUSED,
   ALCOVE_MACHINE_STOPPING,
   ALCOVE_MACHINE_FAILED, /* stopped by a fault: state-detail says which */
+  ALCOVE_MACHINE_SAVED,  /* stopped; starting it goes on where it was saved */
   ALCOVE_MACHINE_BUSY,   /* the lock is held, but nobody answers: starting, moved or stuck */
 } AlcoveMachineState;
 #define ALCOVE_TYPE_MACHINE_STATE (alcove_machine_state_get_type ())
@@ -65,6 +66,9 @@ typedef enum
 {
   ALCOVE_START_NONE = 0,
   ALCOVE_START_PAUSED = 1 << 0,
+  /* The saved state is removed and the machine boots; without it the machine goes on from there, or
+   * refuses by name when it cannot. */
+  ALCOVE_START_DISCARD_SAVED = 1 << 1,
 } AlcoveStartFlags;
 
 /* Done when the VM process says it is ready; what it says when it is not is the error. */
@@ -73,6 +77,20 @@ void alcove_machine_start_async (AlcoveMachine *self,
                                  GCancellable *cancellable,
                                  GAsyncReadyCallback callback,
                                  gpointer user_data);
+/* Saves the machine to its folder and ends its process; done when both is so. The signal
+ * "save-progress" (done, total: guint64, bytes) tells how far it is. Cancelling the cancellable, or
+ * alcove_machine_cancel_save_async, lets the machine go on (ALCOVE_ERROR_CANCELLED). */
+void alcove_machine_save_async (AlcoveMachine *self,
+                                GCancellable *cancellable,
+                                GAsyncReadyCallback callback,
+                                gpointer user_data);
+/* Ends any save or snapshot of the machine that is under way. */
+void alcove_machine_cancel_save_async (AlcoveMachine *self,
+                                       GCancellable *cancellable,
+                                       GAsyncReadyCallback callback,
+                                       gpointer user_data);
+/* Removes the saved state of a machine that does not run. Nothing saved is no error. */
+gboolean alcove_machine_discard_saved (AlcoveMachine *self, GError **error);
 void alcove_machine_pause_async (AlcoveMachine *self,
                                  GCancellable *cancellable,
                                  GAsyncReadyCallback callback,

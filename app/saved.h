@@ -1,5 +1,29 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Where a machine that was saved keeps its memory and device state. */
+/* The saved state of a machine that stands still: the folder "saved" in the machine's folder, with
+ * guest RAM and device state (vmm/save.h) and a record, the key file "machine", that says when it
+ * was made and what the disks were like. A machine whose disks were written since must not be
+ * restored: its memory and its disks would not belong together.
+ *
+ * The folder appears by one rename when everything in it is on stable storage. Only the holder of
+ * the machine's lock changes it. Thread: any. */
 #pragma once
+#include <gio/gio.h>
+#include "app/definition.h"
 
 #define ALCOVE_SAVED_FOLDER "saved"
+#define ALCOVE_SAVED_RECORD "machine"
+
+/* (transfer full): the folder of the saved state, there or not. */
+char *alcove_saved_dup_folder (const char *machine_folder);
+gboolean alcove_saved_exists (const char *machine_folder);
+/* Writes the record into folder (not yet published or published): the disks as they are now. */
+gboolean
+alcove_saved_write_record (const char *folder, AlcoveDefinition *definition, GError **error);
+/* Errors: ALCOVE_ERROR_INVALID names the disk that is not as it was, and the remedy. A folder
+ * without a record is a snapshot's and has nothing to check. */
+gboolean
+alcove_saved_check_record (const char *folder, AlcoveDefinition *definition, GError **error);
+/* Gives partial its final name; what has that name already is replaced in the same instant. */
+gboolean alcove_saved_publish (const char *partial, const char *folder, GError **error);
+/* Takes the folder away at once (a rename), then frees its space. No folder is no error. */
+gboolean alcove_saved_remove (const char *folder, GError **error);

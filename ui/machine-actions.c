@@ -246,7 +246,9 @@ update (AlcoveMachineActions *self)
   bool paused = state == ALCOVE_MACHINE_PAUSED;
   bool active = alcove_machine_is_active (self->machine);
 
-  enable (self, "start", state == ALCOVE_MACHINE_STOPPED || state == ALCOVE_MACHINE_FAILED);
+  enable (self, "start",
+          state == ALCOVE_MACHINE_STOPPED || state == ALCOVE_MACHINE_SAVED ||
+              state == ALCOVE_MACHINE_FAILED);
   enable (self, "pause", running);
   enable (self, "resume", paused);
   enable (self, "toggle-pause", running || paused);

@@ -319,6 +319,7 @@ show_state (AlcoveMachineWindow *self)
       show_screen (self);
       break;
     case ALCOVE_MACHINE_STOPPED:
+    case ALCOVE_MACHINE_SAVED:
     default:
       if (self->start_error)
         show_failed (self, _ ("The Machine Did Not Start"), self->start_error, true);

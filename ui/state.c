@@ -18,6 +18,8 @@ alcove_state_get_label (AlcoveMachineState state)
       return _ ("Cannot Be Used");
     case ALCOVE_MACHINE_STOPPED:
       return _ ("Off");
+    case ALCOVE_MACHINE_SAVED:
+      return _ ("Saved");
     case ALCOVE_MACHINE_STARTING:
       return _ ("Starting");
     case ALCOVE_MACHINE_RUNNING:
@@ -55,6 +57,7 @@ alcove_state_get_css_class (AlcoveMachineState state)
     case ALCOVE_MACHINE_BUSY:
       return "failed";
     case ALCOVE_MACHINE_STOPPED:
+    case ALCOVE_MACHINE_SAVED:
     default:
       return "off";
     }

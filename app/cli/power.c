@@ -53,9 +53,11 @@ cli_reset (Cli *cli, int argc, char **argv)
 int
 cli_start (Cli *cli, int argc, char **argv)
 {
-  gboolean paused = FALSE;
+  gboolean paused = FALSE, discard = FALSE;
   const GOptionEntry entries[] = { { "paused", 0, 0, G_OPTION_ARG_NONE, &paused,
                                      "Do not run the guest yet", NULL },
+                                   { "discard-saved", 0, 0, G_OPTION_ARG_NONE, &discard,
+                                     "Boot; the saved state of the machine is lost", NULL },
                                    G_OPTION_ENTRY_NULL };
   g_auto (GStrv) arguments = NULL;
   g_autoptr (AlcoveMachine) machine = NULL;
@@ -66,8 +68,10 @@ cli_start (Cli *cli, int argc, char **argv)
   if (!cli_parse (cli, entries, argc, argv, 1, 1, &arguments, &status) ||
       (machine = cli_find (cli, arguments[0], &status)) == NULL)
     return status;
-  alcove_machine_start_async (machine, paused ? ALCOVE_START_PAUSED : ALCOVE_START_NONE, NULL,
-                              cli_on_ready, &result);
+  alcove_machine_start_async (machine,
+                              (paused ? ALCOVE_START_PAUSED : ALCOVE_START_NONE) |
+                                  (discard ? ALCOVE_START_DISCARD_SAVED : ALCOVE_START_NONE),
+                              NULL, cli_on_ready, &result);
   cli_wait (&result);
   return alcove_machine_finish (machine, result, &error) ? ALCOVE_EXIT_DONE : cli_fail (cli, error);
 }

@@ -14,6 +14,8 @@
 #include "app/runner/control.h"
 #include "app/runner/machine.h"
 #include "app/runner/options.h"
+#include "app/runner/restoring.h"
+#include "app/saved.h"
 #include "app/snapshot-work.h"
 
 typedef struct
@@ -23,7 +25,10 @@ typedef struct
   AlcoveDefinition *definition;
   AlcoveLock *lock; /* (nullable) throw-away machines need none */
   RunnerMachine *machine;
-  RunnerControl *control; /* (nullable) */
+  RunnerControl *control;     /* (nullable) */
+  RunnerRestoring *restoring; /* (nullable) */
+  char *saved;                /* (nullable) the folder that the machine was saved to: it ends */
+  gboolean ended;             /* in good order */
   int status;
 } Program;
 
@@ -99,6 +104,7 @@ stop (Program *program, const VmmStateChange *change, const char *detail)
 
   vmm_vm_stop (runner_machine_get_vm (program->machine));
   program->status = exit_status (change);
+  program->ended = change->state == VMM_STATE_STOPPED;
   if (!runner_machine_flush (program->machine, &error))
     {
       fprintf (stderr, "alcove-vmm: %s\n", error->message);
@@ -167,6 +173,19 @@ quit (gpointer user_data)
   stop (program, &change, "");
 }
 
+/* Save of the control protocol: the machine stands and ends. */
+static void
+saved (const char *folder, gpointer user_data)
+{
+  Program *program = user_data;
+
+  program->saved = g_strdup (folder);
+  program->options.wait = FALSE;
+  runner_control_set_state (program->control, "stopped", "saved", "");
+  vmm_vm_stop (runner_machine_get_vm (program->machine));
+  g_main_loop_quit (program->loop);
+}
+
 static gboolean
 on_signal (gpointer user_data)
 {
@@ -212,19 +231,31 @@ start (Program *program, GError **error)
 
   if (!load (program, error))
     return FALSE;
+  if (program->options.restore != NULL)
+    {
+      program->restoring = runner_restoring_new (&program->options, program->definition, error);
+      if (program->restoring == NULL)
+        return FALSE;
+    }
   program->machine = runner_machine_new (program->definition, error);
   if (program->machine == NULL)
     return FALSE;
   vm = runner_machine_get_vm (program->machine);
   if (program->options.runtime_dir != NULL)
     {
-      program->control = runner_control_new (program->machine, program->definition,
-                                             program->options.runtime_dir, quit, program, error);
+      program->control =
+          runner_control_new (program->machine, program->definition, program->options.runtime_dir,
+                              quit, saved, program, error);
       if (program->control == NULL)
         return FALSE;
     }
   vmm_vm_set_state_func (vm, on_state, program);
-  return runner_confine (error) && vmm_vm_start (vm, program->options.paused, error);
+  if (!runner_confine (error))
+    return FALSE;
+  if (program->restoring != NULL)
+    return runner_restoring_start (program->restoring, program->machine, program->options.paused,
+                                   error);
+  return vmm_vm_start (vm, program->options.paused, error);
 }
 
 int
@@ -257,7 +288,16 @@ main (int argc, char **argv)
       program.status = 1;
     }
   runner_control_free (program.control);
+  runner_restoring_free (program.restoring, program.ended);
   runner_machine_free (program.machine);
+  /* Closing an image may still write to it; the record must tell of it as it lies there. */
+  if (program.saved != NULL &&
+      !alcove_saved_write_record (program.saved, program.definition, &error))
+    {
+      fprintf (stderr, "alcove-vmm: %s\n", error->message);
+      program.status = 1;
+    }
+  g_free (program.saved);
   g_clear_object (&program.definition);
   alcove_lock_release (program.lock);
   runner_options_clear (&program.options);

@@ -25,12 +25,13 @@ struct _RunnerControl
   AlcoveMachine1 *skeleton;
   GPtrArray *connections; /* of GDBusConnection */
   RunnerTyping *typing;
+  RunnerSaving *saving;
   RunnerQuitFunc quit;
   gpointer quit_data;
 };
 
-static void
-return_error (GDBusMethodInvocation *invocation, const GError *error)
+void
+runner_control_return_error (GDBusMethodInvocation *invocation, const GError *error)
 {
   AlcoveErrorCode code = ALCOVE_ERROR_FAILED;
 
@@ -69,7 +70,7 @@ on_pause (AlcoveMachine1 *object, GDBusMethodInvocation *invocation, gpointer us
   /* Paused means that what the guest believes to be on disk is there. */
   if (!vmm_vm_pause (runner_machine_get_vm (self->machine), &error) ||
       !runner_machine_flush (self->machine, &error))
-    return_error (invocation, error);
+    runner_control_return_error (invocation, error);
   else
     alcove_machine1_complete_pause (object, invocation);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
@@ -82,7 +83,7 @@ on_resume (AlcoveMachine1 *object, GDBusMethodInvocation *invocation, gpointer u
   g_autoptr (GError) error = NULL;
 
   if (!vmm_vm_resume (runner_machine_get_vm (self->machine), &error))
-    return_error (invocation, error);
+    runner_control_return_error (invocation, error);
   else
     alcove_machine1_complete_resume (object, invocation);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
@@ -95,7 +96,7 @@ on_reset (AlcoveMachine1 *object, GDBusMethodInvocation *invocation, gpointer us
   g_autoptr (GError) error = NULL;
 
   if (!vmm_vm_reset (runner_machine_get_vm (self->machine), &error))
-    return_error (invocation, error);
+    runner_control_return_error (invocation, error);
   else
     alcove_machine1_complete_reset (object, invocation);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
@@ -156,7 +157,7 @@ take_fd (GDBusMethodInvocation *invocation, GUnixFDList *fds, GVariant *handle)
   if (fds == NULL || index < 0 || index >= g_unix_fd_list_get_length (fds))
     fail (invocation, ALCOVE_ERROR_INVALID, "The message carries no file descriptor");
   else if ((fd = g_unix_fd_list_get (fds, index, &error)) < 0)
-    return_error (invocation, error);
+    runner_control_return_error (invocation, error);
   return fd;
 }
 
@@ -184,7 +185,7 @@ on_attach_spice (AlcoveMachine1 *object,
       return fail (invocation, ALCOVE_ERROR_INVALID, "The file descriptor is not a socket");
     }
   if (!spice_backend_add_client (spice, fd, &error))
-    return_error (invocation, error);
+    runner_control_return_error (invocation, error);
   else
     alcove_machine1_complete_attach_spice (object, invocation, NULL);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
@@ -271,7 +272,7 @@ on_screenshot (AlcoveMachine1 *object,
       g_autoptr (GError) error = NULL;
 
       vmm_error_set_errno (&error, fd, "Cannot copy the picture");
-      return_error (invocation, error);
+      runner_control_return_error (invocation, error);
     }
   else
     {
@@ -308,7 +309,7 @@ on_send_keys (AlcoveMachine1 *object,
 
   if (!runner_typing_send_keys (self->typing, codes, MIN (n, G_MAXUINT), hold_ms, on_keys_played,
                                 invocation, &error))
-    return_error (invocation, error);
+    runner_control_return_error (invocation, error);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
@@ -322,7 +323,7 @@ on_type (AlcoveMachine1 *object,
   g_autoptr (GError) error = NULL;
 
   if (!runner_typing_type (self->typing, text, on_keys_played, invocation, &error))
-    return_error (invocation, error);
+    runner_control_return_error (invocation, error);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
@@ -374,7 +375,7 @@ on_open_console (AlcoveMachine1 *object,
   if (fd < 0)
     {
       vmm_error_set_errno (&error, fd, "Cannot connect to console “%s”", name);
-      return_error (invocation, error);
+      runner_control_return_error (invocation, error);
       return G_DBUS_METHOD_INVOCATION_HANDLED;
     }
   fds = g_unix_fd_list_new_from_array (&fd, 1);
@@ -473,6 +474,7 @@ runner_control_new (RunnerMachine *machine,
                     AlcoveDefinition *definition,
                     const char *folder,
                     RunnerQuitFunc quit,
+                    RunnerSavedFunc saved,
                     gpointer user_data,
                     GError **error)
 {
@@ -500,6 +502,7 @@ runner_control_new (RunnerMachine *machine,
       on_type, self, "signal::handle-move-pointer", on_move_pointer, self,
       "signal::handle-open-console", on_open_console, self, "signal::handle-list-consoles",
       on_list_consoles, self, "signal::handle-get-stats", on_get_stats, self, NULL);
+  self->saving = runner_saving_new (machine, definition, self->skeleton, saved, user_data);
   if (make_folder (folder, error))
     self->server = listen_on (self, error);
   if (self->server == NULL)
@@ -518,6 +521,7 @@ runner_control_free (RunnerControl *self)
   if (self == NULL)
     return;
   runner_typing_free (self->typing);
+  runner_saving_free (self->saving);
   if (self->server != NULL)
     {
       g_signal_handlers_disconnect_by_data (self->server, self);

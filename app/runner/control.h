@@ -6,6 +6,7 @@
 #include <gio/gio.h>
 
 #include "app/runner/machine.h"
+#include "app/runner/saving.h"
 
 typedef struct _RunnerControl RunnerControl;
 
@@ -18,6 +19,7 @@ RunnerControl *runner_control_new (RunnerMachine *machine,
                                    AlcoveDefinition *definition,
                                    const char *folder,
                                    RunnerQuitFunc quit,
+                                   RunnerSavedFunc saved,
                                    gpointer user_data,
                                    GError **error);
 /* Tells all clients the last state, closes connections, removes socket and folder. */
@@ -27,3 +29,5 @@ void runner_control_set_state (RunnerControl *control,
                                const char *state,
                                const char *reason,
                                const char *detail);
+/* Answers a call with an error, by its D-Bus name. */
+void runner_control_return_error (GDBusMethodInvocation *invocation, const GError *error);

@@ -14,6 +14,12 @@ runner_options_parse (RunnerOptions *options, int argc, char **argv, GError **er
       "Folder for the control socket", "DIR" },
     { "ready-fd", 0, 0, G_OPTION_ARG_INT, &options->ready_fd, "Report the start there", "FD" },
     { "paused", 0, 0, G_OPTION_ARG_NONE, &options->paused, "Do not run the guest yet", NULL },
+    { "restore", 0, 0, G_OPTION_ARG_FILENAME, &options->restore, "Go on from what was saved there",
+      "DIR" },
+    { "consume", 0, 0, G_OPTION_ARG_NONE, &options->consume,
+      "Remove that folder when it is needed no more", NULL },
+    { "new-generation", 0, 0, G_OPTION_ARG_NONE, &options->generation,
+      "Tell the guest that it went back in time", NULL },
     { "linger", 0, 0, G_OPTION_ARG_NONE, &options->wait, "Stay after the guest stopped", NULL },
     G_OPTION_ENTRY_NULL
   };
@@ -46,5 +52,6 @@ runner_options_clear (RunnerOptions *options)
   g_free (options->machine);
   g_free (options->conf);
   g_free (options->runtime_dir);
+  g_free (options->restore);
   *options = (RunnerOptions){ .ready_fd = -1 };
 }

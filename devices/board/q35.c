@@ -591,6 +591,12 @@ q35_board_press_power_button (Q35Board *board)
   pm_press_power_button (board->pm);
 }
 
+GBytes *
+q35_board_dup_firmware_vars (Q35Board *board)
+{
+  return board->vars == NULL ? NULL : cfi_flash_dup_contents (board->vars);
+}
+
 gboolean
 q35_board_flush (Q35Board *board, GError **error)
 {

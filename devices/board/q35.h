@@ -93,5 +93,7 @@ void q35_board_get_layout (Q35Board *board, VmmE820Layout *ret_layout);
 void q35_board_press_power_button (Q35Board *board);
 /* Writes flash variables now (pause, stop). */
 gboolean q35_board_flush (Q35Board *board, GError **error);
+/* (transfer full) (nullable): the variable store's contents at this moment. Quiesced devices. */
+GBytes *q35_board_dup_firmware_vars (Q35Board *board);
 /* Gives the guest NMI etc. comes later. VMGENID: 16 bytes; notifies the guest when running. */
 void q35_board_set_generation_id (Q35Board *board, const guint8 id[16]);

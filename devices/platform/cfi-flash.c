@@ -499,6 +499,12 @@ on_quiet (gpointer user_data)
     (void)cfi_flash_flush (flash, NULL);
 }
 
+GBytes *
+cfi_flash_dup_contents (CfiFlash *flash)
+{
+  return g_bytes_new (contents (flash), flash->config.size);
+}
+
 guint64
 cfi_flash_get_n_write_errors (CfiFlash *flash)
 {

@@ -18,4 +18,6 @@ extern const VmmDeviceOps cfi_flash_ops;
 
 /* Writes changed contents to the file now. Errors name the file. Control thread. */
 gboolean cfi_flash_flush (CfiFlash *flash, GError **error);
+/* (transfer full): a copy of what the guest sees, written to the file or not. Quiesced devices. */
+GBytes *cfi_flash_dup_contents (CfiFlash *flash);
 guint64 cfi_flash_get_n_write_errors (CfiFlash *flash);

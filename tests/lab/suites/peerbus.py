@@ -6,8 +6,8 @@ import os
 import socket
 import struct
 
-ALIGN = {'y': 1, 'u': 4, 'i': 4, 'b': 4, 'd': 8, 's': 4, 'o': 4, 'g': 1, 'a': 4}
-FIXED = {'y': 'B', 'u': 'I', 'i': 'i', 'b': 'I', 'd': 'd'}
+ALIGN = {'y': 1, 't': 8, 'x': 8, 'u': 4, 'i': 4, 'b': 4, 'd': 8, 's': 4, 'o': 4, 'g': 1, 'a': 4}
+FIXED = {'y': 'B', 't': 'Q', 'x': 'q', 'u': 'I', 'i': 'i', 'b': 'I', 'd': 'd'}
 
 
 class BusError(Exception):
@@ -26,7 +26,10 @@ def marshal(out, signature, values):
         kind = signature[at]
         value = values.pop(0)
         out.extend(b'\0' * (-len(out) % ALIGN[kind]))
-        if kind == 'a':
+        if signature.startswith('a{sv}', at):
+            at += 4
+            marshal_dict(out, value)
+        elif kind == 'a':
             at += 1
             item = signature[at]
             body = b''.join(struct.pack('<' + FIXED[item], v) for v in value)
@@ -39,6 +42,40 @@ def marshal(out, signature, values):
             size = '<B' if kind == 'g' else '<I'
             out.extend(struct.pack(size, len(text)) + text + b'\0')
         at += 1
+
+
+def marshal_dict(out, value):
+    """A dict of str, bool and int (as t) to a{sv}."""
+    at = len(out)
+    out.extend(b'\0\0\0\0')
+    out.extend(b'\0' * (-len(out) % 8))
+    start = len(out)
+    for key, item in value.items():
+        out.extend(b'\0' * (-len(out) % 8))
+        marshal(out, 's', [key])
+        kind = 'b' if isinstance(item, bool) else 's' if isinstance(item, str) else 't'
+        marshal(out, 'g', [kind])
+        marshal(out, kind, [item])
+    struct.pack_into('<I', out, at, len(out) - start)
+
+
+def parse_dict(body):
+    """The a{sv} that a reply's body begins with, its values of types s, b, u, t, x."""
+    size, at, result = struct.unpack_from('<I', body)[0], 8, {}
+    end = at + size
+    while at < end:
+        at += -at % 8
+        n = struct.unpack_from('<I', body, at)[0]
+        key, at = bytes(body[at + 4:at + 4 + n]).decode(), at + n + 5
+        kind, at = chr(body[at + 1]), at + 3
+        at += -at % ALIGN[kind]
+        if kind == 's':
+            n = struct.unpack_from('<I', body, at)[0]
+            result[key], at = bytes(body[at + 4:at + 4 + n]).decode(), at + n + 5
+        else:
+            result[key] = struct.unpack_from('<' + FIXED[kind], body, at)[0]
+            at += struct.calcsize('<' + FIXED[kind])
+    return result
 
 
 class Peer:
