@@ -743,6 +743,7 @@ alcove_machine_start_async (AlcoveMachine *self,
       restore = alcove_saved_dup_folder (self->folder);
       spec.restore = restore;
       spec.consume = TRUE;
+      spec.new_generation = alcove_saved_is_snapshot (self->folder);
     }
   alcove_launch_async (&spec, cancellable, on_launched, g_object_ref (task));
 }

@@ -11,6 +11,7 @@
 #include "app/error.h"
 #include "app/paths.h"
 #include "vmm/crc32c.h"
+#include "vmm/save.h"
 
 #define GROUP      "saved"
 #define VERSION    1
@@ -34,10 +35,19 @@ alcove_saved_dup_folder (const char *machine_folder)
 gboolean
 alcove_saved_exists (const char *machine_folder)
 {
+  g_autofree char *state =
+      g_build_filename (machine_folder, ALCOVE_SAVED_FOLDER, VMM_SAVE_STATE_FILE, NULL);
+
+  return g_file_test (state, G_FILE_TEST_IS_REGULAR);
+}
+
+gboolean
+alcove_saved_is_snapshot (const char *machine_folder)
+{
   g_autofree char *record =
       g_build_filename (machine_folder, ALCOVE_SAVED_FOLDER, ALCOVE_SAVED_RECORD, NULL);
 
-  return g_file_test (record, G_FILE_TEST_IS_REGULAR);
+  return alcove_saved_exists (machine_folder) && !g_file_test (record, G_FILE_TEST_EXISTS);
 }
 
 static gboolean

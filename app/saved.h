@@ -16,6 +16,8 @@
 /* (transfer full): the folder of the saved state, there or not. */
 char *alcove_saved_dup_folder (const char *machine_folder);
 gboolean alcove_saved_exists (const char *machine_folder);
+/* It is there and was taken from a snapshot: the guest goes back in time and is told so. */
+gboolean alcove_saved_is_snapshot (const char *machine_folder);
 /* Writes the record into folder (not yet published or published): the disks as they are now. */
 gboolean
 alcove_saved_write_record (const char *folder, AlcoveDefinition *definition, GError **error);
