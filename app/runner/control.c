@@ -138,7 +138,7 @@ on_delete_disk_snapshot (AlcoveMachine1 *object,
   g_autoptr (GError) error = NULL;
 
   if (!runner_machine_delete_disk_snapshot (self->machine, id, &error))
-    return_error (invocation, error);
+    runner_control_return_error (invocation, error);
   else
     alcove_machine1_complete_delete_disk_snapshot (object, invocation);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
