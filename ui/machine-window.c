@@ -49,6 +49,7 @@ struct _AlcoveMachineWindow
   GtkStack *stack;
   AlcoveDisplay *display;
   GtkRevealer *paused_revealer;
+  GtkLabel *paused_detail;
   GtkSpinner *spinner;
   AdwStatusPage *starting_page;
   AdwStatusPage *off_page;
@@ -329,6 +330,21 @@ show_state (AlcoveMachineWindow *self)
     }
 }
 
+/* A machine that paused by itself says why. */
+static void
+update_paused (AlcoveMachineWindow *self)
+{
+  bool paused = alcove_machine_get_state (self->machine) == ALCOVE_MACHINE_PAUSED;
+  const char *detail = paused ? alcove_machine_get_state_detail (self->machine) : NULL;
+  bool has_detail = detail && *detail;
+
+  if (has_detail && g_strcmp0 (gtk_label_get_text (self->paused_detail), detail))
+    alcove_compat_announce (GTK_WIDGET (self), detail);
+  gtk_label_set_text (self->paused_detail, has_detail ? detail : "");
+  gtk_widget_set_visible (GTK_WIDGET (self->paused_detail), has_detail);
+  gtk_revealer_set_reveal_child (self->paused_revealer, paused);
+}
+
 static void
 update (AlcoveMachineWindow *self)
 {
@@ -337,7 +353,7 @@ update (AlcoveMachineWindow *self)
 
   update_title (self);
   update_pause_button (self);
-  gtk_revealer_set_reveal_child (self->paused_revealer, state == ALCOVE_MACHINE_PAUSED);
+  update_paused (self);
 
   if (self->starting && !has_screen (self))
     gtk_stack_set_visible_child_name (self->stack, "starting");
@@ -648,6 +664,7 @@ alcove_machine_window_class_init (AlcoveMachineWindowClass *klass)
   BIND (stack);
   BIND (display);
   BIND (paused_revealer);
+  BIND (paused_detail);
   BIND (spinner);
   BIND (starting_page);
   BIND (off_page);

@@ -102,7 +102,7 @@ alcove_state_dup_size (AlcoveMachine *machine)
 /**
  * alcove_state_dup_summary:
  *
- * Returns: (transfer full): one line that says what the machine does, with the reason if it failed
+ * Returns: (transfer full): one line that says what the machine does, with the reason if it failed or paused by itself
  */
 char *
 alcove_state_dup_summary (AlcoveMachine *machine)
@@ -114,7 +114,7 @@ alcove_state_dup_summary (AlcoveMachine *machine)
 
   if (state == ALCOVE_MACHINE_INVALID)
     detail = alcove_machine_get_error (machine);
-  else if (state == ALCOVE_MACHINE_FAILED)
+  else if (state == ALCOVE_MACHINE_FAILED || state == ALCOVE_MACHINE_PAUSED)
     detail = alcove_machine_get_state_detail (machine);
   if (detail && *detail)
     {

@@ -533,6 +533,12 @@ disk_drain (AhciDrive *drive)
   backend->ops->drain (backend, drive->port->ahci->worker);
 }
 
+static void
+disk_settle (AhciDrive *drive)
+{
+  (void)block_backend_settle (drive->drive_config.backend, drive->port->ahci->worker);
+}
+
 static const AhciDriveOps disk_drive_ops = {
   .name = "disk",
   .signature = SIGNATURE,
@@ -540,6 +546,7 @@ static const AhciDriveOps disk_drive_ops = {
   .execute = disk_execute,
   .reset = disk_reset,
   .drain = disk_drain,
+  .settle = disk_settle,
 };
 
 /* ---- the device ---- */

@@ -274,6 +274,29 @@ ahci_port_reset (AhciPort *port)
 }
 
 void
+ahci_port_settle (AhciPort *port)
+{
+  Ahci *ahci = port->ahci;
+  AhciDrive *drive;
+
+  g_mutex_lock (&ahci->parent.parent.lock);
+  drive = port->n_in_flight > 0 ? port->drive : NULL;
+  g_mutex_unlock (&ahci->parent.parent.lock);
+  if (drive != NULL && drive->drive_ops->settle == NULL)
+    {
+      ahci_port_drain (port);
+      return;
+    }
+  if (drive != NULL)
+    drive->drive_ops->settle (drive);
+  g_mutex_lock (&ahci->parent.parent.lock);
+  ahci->inside = TRUE;
+  flush_sdb (port, ATA_GOOD, 0);
+  ahci->inside = FALSE;
+  g_mutex_unlock (&ahci->parent.parent.lock);
+}
+
+void
 ahci_port_drain (AhciPort *port)
 {
   Ahci *ahci = port->ahci;

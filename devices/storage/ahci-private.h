@@ -148,6 +148,8 @@ typedef struct
   void (*work) (AhciDrive *drive);
   /* Waits until the back end is done with everything. Worker, no lock. */
   void (*drain) (AhciDrive *drive);
+  /* (nullable: as drain) For a pause: what the back end holds stays in flight. Worker, no lock. */
+  void (*settle) (AhciDrive *drive);
 } AhciDriveOps;
 
 /* First in a drive's device. */
@@ -257,6 +259,8 @@ void ahci_port_notify (AhciPort *port);
 void ahci_port_work (AhciPort *port);
 /* On the worker, no lock: ends what is in flight. */
 void ahci_port_drain (AhciPort *port);
+/* On the worker, no lock: the same for a pause, but for what the back end holds. */
+void ahci_port_settle (AhciPort *port);
 /* NCQ: the drive accepts the command; BSY and the CI bit go. */
 void ahci_command_release (AhciCommand *command);
 /* The end of a command. status: with ATA_ERR the port stops and TFES is set. */

@@ -189,6 +189,16 @@ drain_all (gpointer user_data)
     ahci_port_drain (&ahci->ports[i]);
 }
 
+/* What waits for the host's storage (block.h: settle) stays in flight. */
+static void
+settle_all (gpointer user_data)
+{
+  Ahci *ahci = user_data;
+
+  for (guint i = 0; i < AHCI_N_PORTS; i++)
+    ahci_port_settle (&ahci->ports[i]);
+}
+
 static void
 ahci_quiesce (VmmDevice *device)
 {
@@ -198,7 +208,7 @@ ahci_quiesce (VmmDevice *device)
   ahci->quiesced = TRUE;
   g_mutex_unlock (&device->lock);
   /* Commands not fetched yet stay in PxCI: they run after resume, or after load. */
-  vmm_worker_call (ahci->worker, drain_all, ahci);
+  vmm_worker_call (ahci->worker, settle_all, ahci);
 }
 
 static void
@@ -266,9 +276,21 @@ static gboolean
 ahci_save (VmmDevice *device, VmmStateWriter *writer, GError **error)
 {
   Ahci *ahci = (Ahci *)device;
+  gboolean busy = FALSE;
 
   pci_device_save (&ahci->parent, writer);
   g_mutex_lock (&device->lock);
+  for (guint i = 0; i < AHCI_N_PORTS; i++)
+    busy |= ahci->ports[i].n_in_flight > 0;
+  if (busy)
+    {
+      g_mutex_unlock (&device->lock);
+      g_set_error (
+          error, VMM_ERROR, VMM_ERROR_BUSY,
+          "A disk has unfinished requests, because the host could not carry them out: make "
+          "room or mend the storage, then resume the machine");
+      return FALSE;
+    }
   vmm_state_save_fields (writer, ahci_fields, G_N_ELEMENTS (ahci_fields), ahci);
   for (guint i = 0; i < AHCI_N_PORTS; i++)
     vmm_state_save_fields (writer, port_fields, G_N_ELEMENTS (port_fields), &ahci->ports[i]);
