@@ -15,7 +15,7 @@ static const char *const msr_words[] = { "fault", "ignore", NULL };
 static const char *const clock_words[] = { "utc", "localtime", NULL };
 static const char *const event_words[] = { "reset", "stop", NULL };
 static const char *const format_words[] = { "raw", "qcow2", NULL };
-static const char *const bus_words[] = { "virtio", "nvme", NULL };
+static const char *const bus_words[] = { "virtio", "nvme", "scsi", NULL };
 static const char *const cache_words[] = { "writeback", "direct", NULL };
 static const char *const error_words[] = { "report", "pause", NULL };
 static const char *const nic_words[] = { "user", "tap", "none", NULL };
@@ -177,11 +177,11 @@ static const AlcoveKeySpec machine_keys[] = {
   }
 
 #define DISK(member) G_STRUCT_OFFSET (AlcoveDiskConfig, member)
-#define DISK_KEYS(readonly_default)                                                                \
+#define DISK_KEYS(readonly_default, needs_file)                                                    \
   { .name = "file",                                                                                \
     .type = ALCOVE_KEY_PATH,                                                                       \
     .offset = DISK (file),                                                                         \
-    .required = TRUE,                                                                              \
+    .required = needs_file,                                                                        \
     .help = "image file or block device" },                                                        \
       { .name = "format",                                                                          \
         .type = ALCOVE_KEY_WORD,                                                                   \
@@ -195,6 +195,12 @@ static const AlcoveKeySpec machine_keys[] = {
         .words = bus_words,                                                                        \
         .fallback = "virtio",                                                                      \
         .help = "the controller the guest sees" },                                                 \
+      { .name = "target",                                                                          \
+        .type = ALCOVE_KEY_NUMBER,                                                                 \
+        .offset = DISK (target),                                                                   \
+        .min = 1,                                                                                  \
+        .max = 255,                                                                                \
+        .help = "scsi: place on the controller; written at creation, then kept" },                 \
       { .name = "serial",                                                                          \
         .type = ALCOVE_KEY_STRING,                                                                 \
         .offset = DISK (serial),                                                                   \
@@ -218,7 +224,12 @@ static const AlcoveKeySpec machine_keys[] = {
   }
 
 static const AlcoveKeySpec disk_keys[] = {
-  DISK_KEYS ("false"),
+  DISK_KEYS ("false", TRUE),
+  { .name = "passthrough",
+    .type = ALCOVE_KEY_BOOLEAN,
+    .offset = DISK (passthrough),
+    .fallback = "false",
+    .help = "scsi: file is a SCSI device of the host, whose commands the guest gives itself" },
   { .name = "discard",
     .type = ALCOVE_KEY_BOOLEAN,
     .offset = DISK (discard),
@@ -278,7 +289,7 @@ static const AlcoveKeySpec disk_keys[] = {
 };
 
 static const AlcoveKeySpec cdrom_keys[] = {
-  DISK_KEYS ("true"),
+  DISK_KEYS ("true", FALSE),
   ADDRESS_KEY,
   BOOT_INDEX_KEY,
 };
@@ -381,6 +392,16 @@ static const AlcoveKeySpec rng_keys[] = {
   ADDRESS_KEY,
 };
 
+static const AlcoveKeySpec scsi_keys[] = {
+  { .name = "queues",
+    .type = ALCOVE_KEY_NUMBER,
+    .offset = G_STRUCT_OFFSET (AlcoveScsiConfig, queues),
+    .min = 1,
+    .max = 16,
+    .help = "request queues; as many as CPUs, at most 4, when left out" },
+  ADDRESS_KEY,
+};
+
 #define SPICE(member) G_STRUCT_OFFSET (AlcoveSpiceConfig, member)
 static const AlcoveKeySpec spice_keys[] = {
   { .name = "listen",
@@ -430,6 +451,7 @@ const AlcoveGroupSpec alcove_group_specs[ALCOVE_N_KINDS] = {
   { ALCOVE_KIND_SPICE, "spice", FALSE, 1, sizeof (AlcoveSpiceConfig), KEYS (spice_keys) },
   { ALCOVE_KIND_SNAPSHOTS, "snapshots", FALSE, 1, sizeof (AlcoveSnapshotsConfig),
     KEYS (snapshots_keys) },
+  { ALCOVE_KIND_SCSI, "scsi", TRUE, 1, sizeof (AlcoveScsiConfig), KEYS (scsi_keys) },
 };
 
 const char *

@@ -78,8 +78,36 @@ validate_machine (Validation *v, const AlcoveMachineConfig *machine)
 }
 
 static void
+validate_scsi_disk (Validation *v, const AlcoveDiskConfig *disk)
+{
+  if (disk->base.address.set)
+    complain (v, &disk->base, "address",
+              "a SCSI disk has a target, and the address is that of its controller: remove the "
+              "key, or write it into [scsi main]");
+  if (disk->queues != 0)
+    complain (v, &disk->base, "queues",
+              "the queues are the controller's: write the key into [scsi main]");
+  if (disk->passthrough && disk->format != ALCOVE_DISK_RAW)
+    complain (v, &disk->base, "format", "a device that is passed through has no format: remove it");
+  if (disk->passthrough && disk->serial != NULL)
+    complain (v, &disk->base, "serial", "a device that is passed through has its own: remove it");
+  if (disk->passthrough && disk->readonly)
+    complain (v, &disk->base, "readonly",
+              "it cannot be promised for a device that is passed through: remove passthrough");
+}
+
+static void
 validate_disk (Validation *v, const AlcoveDiskConfig *disk)
 {
+  if (disk->bus == ALCOVE_DISK_SCSI)
+    validate_scsi_disk (v, disk);
+  if (disk->bus != ALCOVE_DISK_SCSI && disk->target != 0)
+    complain (v, &disk->base, "target", "only disks of bus scsi have one");
+  if (disk->bus != ALCOVE_DISK_SCSI && disk->passthrough)
+    complain (v, &disk->base, "passthrough", "only SCSI can do it: use bus scsi");
+  if (disk->bus == ALCOVE_DISK_VIRTIO && disk->file == NULL)
+    complain (v, &disk->base, "file",
+              "this bus has no empty drives: name an image, or use bus scsi");
   if (disk->serial != NULL)
     for (const char *p = disk->serial; *p != '\0'; p++)
       if (!g_ascii_isprint (*p))
@@ -222,6 +250,32 @@ validate_addresses (Validation *v)
 }
 
 static void
+validate_targets (Validation *v)
+{
+  const AlcoveDeviceConfig *at[256] = { 0 };
+
+  for (guint i = 0; i < v->parsed->devices->len; i++)
+    {
+      const AlcoveDeviceConfig *device = g_ptr_array_index (v->parsed->devices, i);
+      const AlcoveDiskConfig *disk = (const AlcoveDiskConfig *)device;
+      g_autofree char *other = NULL;
+
+      if ((device->kind != ALCOVE_KIND_DISK && device->kind != ALCOVE_KIND_CDROM) ||
+          disk->bus != ALCOVE_DISK_SCSI || disk->target == 0)
+        continue;
+      if (at[disk->target] == NULL)
+        {
+          at[disk->target] = device;
+          continue;
+        }
+      other = group_of (at[disk->target]);
+      complain (v, device, "target",
+                "%u is taken by [%s]: remove the key and a free one is written", disk->target,
+                other);
+    }
+}
+
+static void
 validate_boot_indexes (Validation *v)
 {
   const AlcoveDeviceConfig *with[100] = { 0 };
@@ -330,6 +384,7 @@ alcove_parsed_validate (AlcoveParsed *parsed, const AlcoveConfFile *file, Alcove
     validate_spice (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_SPICE], 0));
   validate_controllers (&v);
   validate_addresses (&v);
+  validate_targets (&v);
   validate_boot_indexes (&v);
   validate_macs (&v);
   assign_serial_ports (&v);

@@ -473,6 +473,14 @@ alcove_definition_get_spice (AlcoveDefinition *self)
   return spice->len > 0 ? g_ptr_array_index (spice, 0) : NULL;
 }
 
+const AlcoveScsiConfig *
+alcove_definition_get_scsi (AlcoveDefinition *self)
+{
+  GPtrArray *scsi = self->parsed.by_kind[ALCOVE_KIND_SCSI];
+
+  return scsi->len > 0 ? g_ptr_array_index (scsi, 0) : NULL;
+}
+
 const AlcoveSnapshotsConfig *
 alcove_definition_get_snapshots (AlcoveDefinition *self)
 {
@@ -628,6 +636,13 @@ alcove_definition_find_free_port (AlcoveDefinition *self, AlcovePciAddress *addr
       *address = (AlcovePciAddress){ .set = TRUE, .bus = (guint8)bus };
 }
 
+static gboolean
+is_scsi_disk (const AlcoveDeviceConfig *device)
+{
+  return (device->kind == ALCOVE_KIND_DISK || device->kind == ALCOVE_KIND_CDROM) &&
+         ((const AlcoveDiskConfig *)device)->bus == ALCOVE_DISK_SCSI;
+}
+
 /* Devices that sit on PCI by themselves: consoles share the controller of the first one, a NIC or
  * display is there even when its cable or picture is not. */
 static gboolean
@@ -638,10 +653,11 @@ needs_address (AlcoveDefinition *self, const AlcoveDeviceConfig *device)
   if (device->kind == ALCOVE_KIND_CONSOLE)
     return device == g_ptr_array_index (self->parsed.by_kind[ALCOVE_KIND_CONSOLE], 0);
   if (device->kind == ALCOVE_KIND_DISK)
-    return alcove_definition_disk_has_address (self, (const AlcoveDiskConfig *)device);
+    return !is_scsi_disk (device) &&
+           alcove_definition_disk_has_address (self, (const AlcoveDiskConfig *)device);
   if (device->kind == ALCOVE_KIND_DISPLAY)
     return ((const AlcoveDisplayConfig *)device)->type != ALCOVE_DISPLAY_NONE;
-  return TRUE;
+  return !is_scsi_disk (device);
 }
 
 /* A slot nobody has, 0 when the bus is full. Bit n of used: slot n. */
@@ -690,6 +706,52 @@ alcove_definition_get_nsid (AlcoveDefinition *self, const AlcoveDiskConfig *disk
   return 0;
 }
 
+/* The controller when disks need one, and a target for each of them. Returns TRUE when something
+ * was written; used: as in pick_slot. */
+static gboolean
+assign_scsi (AlcoveDefinition *self, AlcoveConfFile *file, guint32 *used)
+{
+  gboolean used_targets[256] = { TRUE }, any = FALSE, needed = FALSE;
+
+  for (guint i = 0; i < self->parsed.devices->len; i++)
+    {
+      const AlcoveDiskConfig *disk = g_ptr_array_index (self->parsed.devices, i);
+
+      if (is_scsi_disk (&disk->base))
+        used_targets[disk->target] = needed = TRUE;
+    }
+  for (guint i = 0; i < self->parsed.devices->len; i++)
+    {
+      const AlcoveDiskConfig *disk = g_ptr_array_index (self->parsed.devices, i);
+      g_autofree char *group = NULL, *text = NULL;
+      guint target = 1;
+
+      if (!is_scsi_disk (&disk->base) || disk->target != 0)
+        continue;
+      /* There are fewer disks than targets. */
+      while (used_targets[target])
+        target++;
+      used_targets[target] = any = TRUE;
+      group = g_strdup_printf ("%s %s", alcove_kind_to_string (disk->base.kind), disk->base.name);
+      text = g_strdup_printf ("%u", target);
+      alcove_conf_file_set_value (file, group, "target", text);
+    }
+  if (needed && alcove_definition_get_scsi (self) == NULL)
+    {
+      const AlcoveDeviceConfig controller = { .kind = ALCOVE_KIND_SCSI };
+      AlcovePciAddress address = { .set = TRUE, .slot = (guint8)pick_slot (&controller, *used) };
+      g_autofree char *text = alcove_pci_address_to_string (&address);
+
+      /* A full bus is told of when the machine starts. */
+      if (address.slot == 0)
+        return any;
+      *used |= 1u << address.slot;
+      alcove_conf_file_set_value (file, "scsi main", "address", text);
+      any = TRUE;
+    }
+  return any;
+}
+
 gboolean
 alcove_definition_assign (AlcoveDefinition *self, GError **error)
 {
@@ -704,6 +766,7 @@ alcove_definition_assign (AlcoveDefinition *self, GError **error)
       if (device->address.set && device->address.bus == 0)
         used |= 1u << device->address.slot;
     }
+  any = assign_scsi (self, file, &used);
   for (guint i = 0; i < self->parsed.devices->len; i++)
     {
       const AlcoveDeviceConfig *device = g_ptr_array_index (self->parsed.devices, i);

@@ -3,7 +3,7 @@
  *
  * The file is a key file with one group per device: [machine], [disk NAME], [cdrom NAME],
  * [nic NAME], [display NAME], [serial NAME], [console NAME], [input NAME], [rng NAME], [spice],
- * [snapshots].
+ * [snapshots], [scsi NAME].
  * definition-schema.c has every key with its range, default and meaning; an unknown group or key is
  * refused by name. The text is the definition: the structs below are what it says, parsed anew at
  * each edit, so a struct is valid until the next edit or the last unref. Comments survive.
@@ -43,8 +43,9 @@ typedef enum
   ALCOVE_KIND_RNG,
   ALCOVE_KIND_SPICE,
   ALCOVE_KIND_SNAPSHOTS,
+  ALCOVE_KIND_SCSI,
 } AlcoveKind;
-#define ALCOVE_N_KINDS (ALCOVE_KIND_SNAPSHOTS + 1)
+#define ALCOVE_N_KINDS (ALCOVE_KIND_SCSI + 1)
 /* "disk", ... */
 const char *alcove_kind_to_string (AlcoveKind kind);
 
@@ -121,7 +122,8 @@ typedef enum
 typedef enum
 {
   ALCOVE_DISK_VIRTIO,
-  ALCOVE_DISK_NVME
+  ALCOVE_DISK_NVME,
+  ALCOVE_DISK_SCSI
 } AlcoveDiskBus;
 typedef enum
 {
@@ -135,17 +137,19 @@ typedef enum
   ALCOVE_ON_ERROR_PAUSE
 } AlcoveOnError;
 
-/* [disk NAME]; also [cdrom NAME], which for the present is a read-only virtio-blk disk with the
- * medium's contents (no eject, no MMC commands): readonly is TRUE there. */
+/* [disk NAME]; also [cdrom NAME], with readonly TRUE: on virtio a read-only disk with the medium's
+ * contents (no eject, no MMC commands), on SCSI a drive with a tray. */
 typedef struct
 {
   AlcoveDeviceConfig base;
-  char *file; /* absolute path: image or block device */
+  char *file; /* absolute path: image or block device; NULL: an empty drive (cdrom, SCSI) */
   AlcoveDiskFormat format;
   AlcoveDiskBus bus;
-  char *controller; /* (nullable) nvme: disks with the same one share it, as namespaces */
-  guint nsid;       /* nvme: the key "namespace", 1..32; 0 not given */
-  char *serial;     /* (nullable) up to 20 printable ASCII characters */
+  char *controller;     /* (nullable) nvme: disks with the same one share it, as namespaces */
+  guint nsid;           /* nvme: the key "namespace", 1..32; 0 not given */
+  guint target;         /* SCSI: 1 to 255, 0 not given */
+  gboolean passthrough; /* SCSI: file is a device, and the guest talks to it by SCSI commands */
+  char *serial;         /* (nullable) up to 20 printable ASCII characters */
   gboolean readonly;
   gboolean discard;
   gboolean snapshot; /* disk: part of the machine's snapshots */
@@ -234,6 +238,14 @@ typedef struct
   AlcoveDeviceConfig base;
 } AlcoveRngConfig;
 
+/* [scsi NAME]: the controller that disks and cdroms of bus=scsi are on. Without the group there is
+ * one when such a disk is; with it there is one in any case, for what is plugged in later. */
+typedef struct
+{
+  AlcoveDeviceConfig base;
+  guint queues; /* 0: as many as vCPUs, at most 4 */
+} AlcoveScsiConfig;
+
 typedef enum
 {
   ALCOVE_LISTEN_NONE,
@@ -307,6 +319,8 @@ const AlcoveCharConfig *const *alcove_definition_get_consoles (AlcoveDefinition 
                                                                guint *ret_n);
 const AlcoveInputConfig *const *alcove_definition_get_inputs (AlcoveDefinition *self, guint *ret_n);
 const AlcoveRngConfig *const *alcove_definition_get_rngs (AlcoveDefinition *self, guint *ret_n);
+/* (nullable) */
+const AlcoveScsiConfig *alcove_definition_get_scsi (AlcoveDefinition *self);
 const AlcoveSpiceConfig *alcove_definition_get_spice (AlcoveDefinition *self); /* (nullable) */
 const AlcoveSnapshotsConfig *
 alcove_definition_get_snapshots (AlcoveDefinition *self); /* (nullable) */
