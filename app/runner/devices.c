@@ -208,6 +208,8 @@ runner_devices_make (RunnerMachine *self, GError **error)
   AlcoveDefinition *definition = self->definition;
   guint n;
 
+  if (!runner_scsi_make (self, error))
+    return FALSE;
   const AlcoveDisplayConfig *const *displays = alcove_definition_get_displays (definition, &n);
   for (guint i = 0; i < n; i++)
     if (!make_display (self, displays[i], error))

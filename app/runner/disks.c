@@ -179,31 +179,49 @@ make_nvme (RunnerMachine *self,
 gboolean
 runner_disk_make (RunnerMachine *self, const AlcoveDiskConfig *config, GError **error)
 {
-  BlockBackend *backend = open_disk (config, error);
+  BlockBackend *backend = NULL;
   RunnerDisk *disk;
   gboolean made;
 
-  if (backend == NULL)
+  if (config->file != NULL)
     {
-      g_prefix_error (error, "[%s %s]: ", alcove_kind_to_string (config->base.kind),
-                      config->base.name);
-      return FALSE;
+      backend = open_disk (config, error);
+      if (backend == NULL)
+        {
+          g_prefix_error (error, "[%s %s]: ", alcove_kind_to_string (config->base.kind),
+                          config->base.name);
+          return FALSE;
+        }
+      backend = guard_disk (self, config, backend);
     }
-  backend = guard_disk (self, config, backend);
   disk = g_new0 (RunnerDisk, 1);
   disk->name = g_strdup (config->base.name);
   disk->kind = config->base.kind;
   disk->backend = backend;
-  made = config->bus == ALCOVE_DISK_NVME ? make_nvme (self, config, backend, disk, error)
-                                         : make_virtio (self, config, backend, disk, error);
+  switch (config->bus)
+    {
+    case ALCOVE_DISK_NVME:
+      made = make_nvme (self, config, backend, disk, error);
+      break;
+    case ALCOVE_DISK_SCSI:
+      made = runner_scsi_attach (self, config, backend, disk, error);
+      break;
+    case ALCOVE_DISK_VIRTIO:
+    default:
+      made = make_virtio (self, config, backend, disk, error);
+      break;
+    }
   if (!made)
     {
       block_backend_close (backend);
       runner_disk_free (disk);
       return FALSE;
     }
-  g_ptr_array_add (self->blocks, backend);
-  g_ptr_array_add (self->block_ids, runner_device_id (&config->base));
+  if (backend != NULL)
+    {
+      g_ptr_array_add (self->blocks, backend);
+      g_ptr_array_add (self->block_ids, runner_device_id (&config->base));
+    }
   g_ptr_array_add (self->disks, disk);
   return TRUE;
 }
@@ -237,7 +255,9 @@ runner_disk_forget (RunnerMachine *self, RunnerDisk *disk)
 char *
 runner_disk_boot_node (const RunnerDisk *disk)
 {
-  return disk->nsid != 0 ? g_strdup_printf ("/namespace@%x,0", disk->nsid) : NULL;
+  if (disk->nsid != 0)
+    return g_strdup_printf ("/namespace@%x,0", disk->nsid);
+  return disk->target != 0 ? g_strdup_printf ("/channel@0/disk@%x,0", disk->target) : NULL;
 }
 
 void

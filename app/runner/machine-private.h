@@ -21,6 +21,7 @@ struct _RunnerMachine
   DisplayScanout *scanouts[RUNNER_MAX_DISPLAYS];
   guint n_scanouts;
   SpiceBackend *spice;
+  VmmDevice *scsi; /* (nullable) the controller, of the machine */
   /* Back ends, freed after the machine's devices. */
   GPtrArray *blocks;    /* of BlockBackend, guards */
   GPtrArray *block_ids; /* of char *, their devices */
@@ -61,9 +62,10 @@ typedef struct
 {
   char *name;            /* "system" of [disk system] */
   AlcoveKind kind;       /* disk or cdrom */
-  BlockBackend *backend; /* borrowed from blocks */
+  BlockBackend *backend; /* borrowed from blocks; NULL: an empty drive */
   VmmDevice *device;     /* the disk, or the controller it is a part of */
   guint nsid;            /* NVMe: its namespace */
+  guint target;          /* SCSI: its target, from 1 */
 } RunnerDisk;
 /* Opens a disk and makes it part of the machine, with a controller of its own or on one that is
  * there. Also while the machine runs; the guest is not told of new PCI functions here. */
@@ -76,3 +78,13 @@ void runner_disk_forget (RunnerMachine *self, RunnerDisk *disk);
 /* (nullable) the firmware's path node of a disk behind its controller; (transfer full). */
 char *runner_disk_boot_node (const RunnerDisk *disk);
 void runner_disk_free (gpointer disk);
+
+/* scsi.c */
+/* The controller, when the definition has one or disks for it. */
+gboolean runner_scsi_make (RunnerMachine *self, GError **error);
+/* Also while the machine runs: the guest hears of it. backend: (nullable) for an empty drive. */
+gboolean runner_scsi_attach (RunnerMachine *self,
+                             const AlcoveDiskConfig *config,
+                             BlockBackend *backend,
+                             RunnerDisk *disk,
+                             GError **error);

@@ -42,6 +42,13 @@ typedef struct
   ScsiUnit *unit;
 } ScsiSlot;
 
+/* What a posted call holds: it may run when the device is gone. */
+typedef struct
+{
+  VirtioScsi *scsi; /* NULL: gone, and the call frees this */
+  gboolean posted;
+} ScsiNotifier;
+
 /* Struct virtio_scsi_event, in the byte order of the host. */
 typedef struct
 {
@@ -77,7 +84,7 @@ struct _VirtioScsi
     guint n_in_flight;
     gboolean inside; /* this very thread holds the device lock */
     guint32 notify;  /* queues to notify, a bit each */
-    gboolean notify_posted;
+    ScsiNotifier *notifier;
     guint64 n_commands, n_tmfs, n_events_sent; /* atomic */
   } host;
 };
@@ -90,7 +97,11 @@ void
 virtio_scsi_add_event (VirtioScsi *scsi, guint32 event, guint target, guint lun, guint32 reason);
 /* Waits until no command and no task management function is under way. */
 void virtio_scsi_drain (VirtioScsi *scsi);
+/* The same but for what the host cannot carry out now. */
+void virtio_scsi_settle (VirtioScsi *scsi);
 void virtio_scsi_free_requests (VirtioScsi *scsi);
+/* The end: no call comes after it. */
+void virtio_scsi_close_notifier (VirtioScsi *scsi);
 
 /* ---- scsi.c; worker ---- */
 

@@ -157,14 +157,36 @@ notify_queues (VirtioScsi *scsi)
 }
 
 static void
-notify_later (gpointer user_data)
+notify_all (VirtioScsi *scsi)
 {
-  VirtioScsi *scsi = user_data;
   gboolean locked = lock (scsi);
 
-  scsi->host.notify_posted = FALSE;
   notify_queues (scsi);
   unlock (scsi, locked);
+}
+
+static void
+notify_later (gpointer user_data)
+{
+  ScsiNotifier *notifier = user_data;
+
+  notifier->posted = FALSE;
+  if (notifier->scsi != NULL)
+    notify_all (notifier->scsi);
+  else
+    g_free (notifier);
+}
+
+void
+virtio_scsi_close_notifier (VirtioScsi *scsi)
+{
+  ScsiNotifier *notifier = g_steal_pointer (&scsi->host.notifier);
+
+  if (notifier == NULL)
+    return;
+  notifier->scsi = NULL;
+  if (!notifier->posted)
+    g_free (notifier);
 }
 
 /* Device lock held. One interrupt for what ends together, none to wait for when nothing else is
@@ -177,10 +199,10 @@ want_notify (VirtioScsi *scsi, guint queue, gboolean in_kick)
     return;
   if (scsi->host.n_in_flight == 0)
     notify_queues (scsi);
-  else if (!scsi->host.notify_posted)
+  else if (!scsi->host.notifier->posted)
     {
-      scsi->host.notify_posted = TRUE;
-      vmm_worker_post (scsi->host.worker, notify_later, scsi);
+      scsi->host.notifier->posted = TRUE;
+      vmm_worker_post (scsi->host.worker, notify_later, scsi->host.notifier);
     }
 }
 
@@ -679,7 +701,15 @@ virtio_scsi_drain (VirtioScsi *scsi)
   for (guint i = 0; i < scsi->host.n_slots; i++)
     scsi_unit_drain (scsi->host.slots[i]->unit);
   g_assert (scsi->host.n_in_flight == 0 && scsi->host.tmfs == NULL);
-  notify_later (scsi);
+  notify_all (scsi);
+}
+
+void
+virtio_scsi_settle (VirtioScsi *scsi)
+{
+  for (guint i = 0; i < scsi->host.n_slots; i++)
+    (void)scsi_unit_settle (scsi->host.slots[i]->unit);
+  notify_all (scsi);
 }
 
 void

@@ -235,12 +235,12 @@ virtio_scsi_has_unit (VmmDevice *device, const char *name)
 }
 
 int
-virtio_scsi_find_free_target (VmmDevice *device)
+virtio_scsi_find_free_target (VmmDevice *device, guint first)
 {
   VirtioScsi *scsi = from_device (device);
   gboolean taken;
 
-  for (guint target = 0; target <= VIRTIO_SCSI_MAX_TARGET; target++)
+  for (guint target = first; target <= VIRTIO_SCSI_MAX_TARGET; target++)
     {
       (void)virtio_scsi_find_slot (scsi, target, 0, &taken);
       if (!taken)
@@ -366,6 +366,20 @@ scsi_drain (VirtioDevice *device)
   vmm_worker_call (scsi->host.worker, drain, scsi);
 }
 
+static void
+settle (gpointer user_data)
+{
+  virtio_scsi_settle (user_data);
+}
+
+static void
+scsi_settle (VirtioDevice *device)
+{
+  VirtioScsi *scsi = (VirtioScsi *)device;
+
+  vmm_worker_call (scsi->host.worker, settle, scsi);
+}
+
 /* On the worker: attach and detach change events there. */
 static void
 reset_units (gpointer user_data)
@@ -412,9 +426,15 @@ static const VirtioDeviceOps scsi_virtio_ops = {
   .activate = scsi_activate,
   .deactivate = scsi_deactivate,
   .kick = virtio_scsi_kick,
-  .quiesce = scsi_drain,
+  .quiesce = scsi_settle,
   .resume = scsi_virtio_resume,
 };
+
+static void
+close_notifier (gpointer user_data)
+{
+  virtio_scsi_close_notifier (user_data);
+}
 
 static void
 scsi_unrealize (VmmDevice *device)
@@ -422,6 +442,8 @@ scsi_unrealize (VmmDevice *device)
   VirtioScsi *scsi = (VirtioScsi *)device;
 
   virtio_device_finish (&scsi->parent);
+  if (scsi->host.worker != NULL)
+    vmm_worker_call (scsi->host.worker, close_notifier, scsi);
   for (guint i = 0; i < scsi->host.n_slots; i++)
     {
       scsi_unit_free (scsi->host.slots[i]->unit);
@@ -450,6 +472,8 @@ scsi_realize (VmmDevice *device, VmmMachine *machine, GError **error)
                            error))
     return FALSE;
   scsi->host.worker = virtio_device_get_queue_worker (&scsi->parent, SCSI_CONTROL);
+  scsi->host.notifier = g_new0 (ScsiNotifier, 1);
+  scsi->host.notifier->scsi = scsi;
   return TRUE;
 }
 
@@ -494,6 +518,15 @@ scsi_save (VmmDevice *device, VmmStateWriter *writer, GError **error)
 {
   VirtioScsi *scsi = (VirtioScsi *)device;
 
+  for (guint i = 0; i < scsi->host.n_slots; i++)
+    if (scsi_unit_get_n_in_flight (scsi->host.slots[i]->unit) > 0)
+      {
+        g_set_error (error, VMM_ERROR, VMM_ERROR_BUSY,
+                     "%s has unfinished requests, because the host could not carry them out: make "
+                     "room or mend the storage, then resume the machine",
+                     scsi->host.slots[i]->name);
+        return FALSE;
+      }
   virtio_device_save (&scsi->parent, writer);
   vmm_state_save_fields (writer, fields, G_N_ELEMENTS (fields), scsi);
   for (guint i = 0; i < scsi->guest.n_events; i++)

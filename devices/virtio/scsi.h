@@ -27,8 +27,8 @@ gboolean virtio_scsi_attach (
  * flushes and closes it). The guest's driver hears that it is gone. Errors: NOT_FOUND. */
 gboolean virtio_scsi_detach (VmmDevice *device, const char *name, GError **error);
 gboolean virtio_scsi_has_unit (VmmDevice *device, const char *name);
-/* The lowest target that no unit has; -1 when there is none. */
-int virtio_scsi_find_free_target (VmmDevice *device);
+/* The lowest target from first up that no unit has; -1 when there is none. */
+int virtio_scsi_find_free_target (VmmDevice *device, guint first);
 /* Changes the medium of a CD-ROM drive; see scsi_unit_set_medium. Errors: NOT_FOUND; BUSY when the
  * guest locked the tray (it was asked to give the medium back). */
 gboolean virtio_scsi_set_medium (VmmDevice *device,

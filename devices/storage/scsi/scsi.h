@@ -24,8 +24,9 @@
  *   4. COMRESET, SRST, DEVICE RESET, bus reset: scsi_unit_reset. Abort: scsi_unit_cancel; done
  *      comes when the back end has let go of the memory, never before. There is no other way to
  *      get a command back, so a freed or reused buffer under I/O cannot happen.
- *   5. The device's quiesce, reset and unrealize: vmm_worker_call a function that calls
- *      scsi_unit_drain; after it no command is in flight.
+ *   5. The device's reset and unrealize: vmm_worker_call a function that calls scsi_unit_drain;
+ *      after it no command is in flight. Its quiesce: the same with scsi_unit_settle; save refuses
+ *      (VMM_ERROR_BUSY) while something is in flight.
  *   6. save and load: scsi_unit_save inside the device's section; scsi_unit_load likewise. Machine
  *      quiesced.
  *
@@ -156,6 +157,9 @@ void scsi_unit_reset (ScsiUnit *unit, ScsiResetKind kind);
 guint scsi_unit_get_n_in_flight (ScsiUnit *unit);
 /* Waits, running the worker's I/O, until nothing is in flight; each done has come. */
 void scsi_unit_drain (ScsiUnit *unit);
+/* As drain, but what the back end holds until the host can go on (guard.h) stays in flight: for the
+ * device's quiesce. Returns how many commands that is; a device that has any cannot be saved. */
+guint scsi_unit_settle (ScsiUnit *unit);
 /* Adds a unit attention condition, reported once by the next command that reports them. */
 void scsi_unit_attention (ScsiUnit *unit, guint8 asc, guint8 ascq);
 /* The back end's size may have changed: re-reads it. TRUE when it has; the unit attention is set

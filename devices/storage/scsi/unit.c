@@ -254,10 +254,22 @@ advance (ScsiUnit *unit, ScsiCommand *command)
       scsi_command_return (unit, command);
       return FALSE;
     }
-  if (command->step != NULL)
-    return command->step (unit, command);
-  scsi_command_finish (unit, command, SENSE_NONE);
-  return FALSE;
+  if (command->step == NULL)
+    {
+      scsi_command_finish (unit, command, SENSE_NONE);
+      return FALSE;
+    }
+  if (!command->step (unit, command))
+    return FALSE;
+  /* The image may have become smaller since the command was checked. */
+  if (command->block.offset > unit->host.info.size ||
+      command->block.length > unit->host.info.size - command->block.offset)
+    {
+      command->n_in = command->n_out = 0;
+      scsi_command_finish (unit, command, SENSE_LBA_OUT_OF_RANGE);
+      return FALSE;
+    }
+  return TRUE;
 }
 
 static void
@@ -413,6 +425,16 @@ scsi_unit_drain (ScsiUnit *unit)
       else
         unit->host.backend->ops->drain (unit->host.backend, unit->worker);
     }
+}
+
+guint
+scsi_unit_settle (ScsiUnit *unit)
+{
+  if (unit->host.n_in_flight > 0 && unit->ops->drain != NULL)
+    unit->ops->drain (unit);
+  else if (unit->host.n_in_flight > 0)
+    (void)block_backend_settle (unit->host.backend, unit->worker);
+  return unit->host.n_in_flight;
 }
 
 /* ---- reset and life cycle ---- */

@@ -520,6 +520,24 @@ test_cancel (Fixture *f, gconstpointer data)
   g_assert_cmphex (RUN (f, 0, 0, 0x00), ==, 0x062902);
 }
 
+/* An image that becomes smaller under a command of many steps. */
+static void
+test_shrink (Fixture *f, gconstpointer data)
+{
+  static const guint8 verify[] = { 0x2f, 0, 0, 0, 0, 0, 0, 4, 0 };
+
+  ready (f);
+  f->n_done = 0;
+  f->block.hold = TRUE;
+  start (f, &f->command, verify, sizeof verify, 0, 0);
+  f->block.info.size = 256 * 512;
+  g_assert_true (scsi_unit_update_capacity (f->unit));
+  fake_block_finish (&f->block);
+  g_assert_cmpuint (f->n_done, ==, 1);
+  g_assert_cmphex (f->command.sense[2] << 16 | f->command.sense[12] << 8, ==, 0x052100);
+  g_assert_cmpuint (f->block.n_ops[BLOCK_OP_READ], ==, 2);
+}
+
 /* ---- state ---- */
 
 static GBytes *
@@ -856,6 +874,7 @@ main (int argc, char **argv)
   ADD ("disk/errors", test_errors, set_up_disk);
   ADD ("disk/readonly", test_readonly, set_up_disk);
   ADD ("disk/cancel", test_cancel, set_up_disk);
+  ADD ("disk/shrink", test_shrink, set_up_disk);
   ADD ("disk/state", test_state, set_up_disk);
   ADD ("disk/storm", test_storm, set_up_disk);
   ADD ("cdrom/state", test_state_of_another_kind, set_up_cd);

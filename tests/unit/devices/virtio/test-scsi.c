@@ -566,7 +566,7 @@ test_hot_plug (Fixture *f, gconstpointer data)
   boot (f);
   give_event_buffer (f, 0, 16);
   g_assert_false (take_event (f, 0, &event, &target, &lun, &reason));
-  g_assert_cmpint (virtio_scsi_find_free_target (f->device), ==, 1);
+  g_assert_cmpint (virtio_scsi_find_free_target (f->device, 0), ==, 1);
   attach (f, "disk.more", 1, 2, SCSI_KIND_DISK, &f->more);
   g_assert_true (take_event (f, 0, &event, &target, &lun, &reason));
   g_assert_cmphex (event, ==, 1);
@@ -575,7 +575,7 @@ test_hot_plug (Fixture *f, gconstpointer data)
   g_assert_cmpuint (reason, ==, 1);
   g_assert_cmpuint (harness_count_msi (f->d.h, VIRTIO_DRIVER_MSI_DATA + 2), ==, 1);
   ready (f, 1, 2);
-  g_assert_cmpint (virtio_scsi_find_free_target (f->device), ==, 2);
+  g_assert_cmpint (virtio_scsi_find_free_target (f->device, 0), ==, 2);
 
   /* Without a buffer the event waits for one. */
   f->more.hold = TRUE;
@@ -809,6 +809,43 @@ test_save_load (Fixture *f, gconstpointer data)
   harness_storm_load (f->d.h, state, 3, 600);
 }
 
+static guint
+settle_held (BlockBackend *backend, VmmWorker *worker)
+{
+  return ((FakeBlock *)backend)->held->len;
+}
+
+/* A host that cannot go on: a pause does not wait for it, but nothing can be saved. */
+static void
+test_held (Fixture *f, gconstpointer data)
+{
+  static const guint8 write[] = { 0x2a, 0, 0, 0, 0, 1, 0, 0, 1 };
+  const BlockBackendOps *usual = f->disk.parent.ops;
+  BlockBackendOps ops = *usual;
+  VmmStateWriter *writer = vmm_state_writer_new ();
+  g_autoptr (GError) error = NULL;
+
+  boot (f);
+  ops.settle = settle_held;
+  f->disk.parent.ops = &ops;
+  f->disk.hold = TRUE;
+  start (f, FIRST, 0, 0, 0, write, sizeof write, 0, 512);
+  virtio_driver_kick (&f->d, FIRST);
+  f->device->ops->quiesce (f->device);
+  g_assert_cmpuint (f->disk.held->len, ==, 1);
+  vmm_state_writer_begin (writer, "scsi", "virtio-scsi", 1);
+  g_assert_false (f->device->ops->save (f->device, writer, &error));
+  g_assert_error (error, VMM_ERROR, VMM_ERROR_BUSY);
+  vmm_state_writer_free (writer);
+  f->device->ops->resume (f->device);
+  fake_block_finish (&f->disk);
+  harness_run (f->d.h);
+  take_reply (f, 0);
+  g_assert_cmpuint (f->response, ==, OK);
+  g_assert_cmpuint (f->status, ==, 0);
+  f->disk.parent.ops = usual;
+}
+
 static void
 test_storm (Fixture *f, gconstpointer data)
 {
@@ -900,6 +937,7 @@ main (int argc, char **argv)
   ADD ("no-features", test_no_features);
   ADD ("reset-in-flight", test_reset_in_flight);
   ADD ("save-load", test_save_load);
+  ADD ("held", test_held);
   ADD ("storm", test_storm);
   ADD ("command-storm", test_command_storm);
   return g_test_run ();
