@@ -13,9 +13,9 @@ typedef BlockImage *(*OpenFunc) (BlockFile *file, const BlockImageFlags *flags, 
 
 /* A format a line. */
 static const OpenFunc openers[BLOCK_N_FORMATS] = {
-  [BLOCK_FORMAT_RAW] = block_image_open_raw, [BLOCK_FORMAT_VMDK] = block_image_open_vmdk,
-  [BLOCK_FORMAT_VHD] = block_image_open_vhd, [BLOCK_FORMAT_VHDX] = block_image_open_vhdx,
-  [BLOCK_FORMAT_VDI] = block_image_open_vdi,
+  [BLOCK_FORMAT_RAW] = block_image_open_raw,   [BLOCK_FORMAT_QCOW2] = block_image_open_qcow2,
+  [BLOCK_FORMAT_VMDK] = block_image_open_vmdk, [BLOCK_FORMAT_VHD] = block_image_open_vhd,
+  [BLOCK_FORMAT_VHDX] = block_image_open_vhdx, [BLOCK_FORMAT_VDI] = block_image_open_vdi,
 };
 
 typedef gboolean (*FormatFunc) (BlockFile *file,
@@ -30,6 +30,7 @@ static gboolean format_raw (BlockFile *file,
 
 static const FormatFunc formatters[BLOCK_N_FORMATS] = {
   [BLOCK_FORMAT_RAW] = format_raw,
+  [BLOCK_FORMAT_QCOW2] = block_qcow2_format,
 };
 
 typedef struct
