@@ -300,16 +300,15 @@ make_disk (Job *job, const char *folder, GCancellable *cancellable, GError **err
   return good;
 }
 
-/* Gives the finished folder its name: the first of NAME, NAME-2... that nobody has. */
-static char *
-publish (Job *job, const char *from, GError **error)
+char *
+alcove_create_publish (const char *machines, const char *from, const char *title, GError **error)
 {
-  g_autofree char *base = alcove_create_dup_folder_name (job->spec.name);
+  g_autofree char *base = alcove_create_dup_folder_name (title);
 
   for (guint i = 1; i <= FOLDERS_MAX; i++)
     {
       g_autofree char *name = i == 1 ? g_strdup (base) : g_strdup_printf ("%s-%u", base, i);
-      g_autofree char *path = g_build_filename (job->machines, name, NULL);
+      g_autofree char *path = g_build_filename (machines, name, NULL);
 
       if (renameat2 (AT_FDCWD, from, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
         return g_steal_pointer (&path);
@@ -320,8 +319,7 @@ publish (Job *job, const char *from, GError **error)
         }
     }
   g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_EXISTS,
-               "There are already %d machines named %s: choose another name", FOLDERS_MAX,
-               job->spec.name);
+               "There are already %d machines named %s: choose another name", FOLDERS_MAX, title);
   return NULL;
 }
 
@@ -364,7 +362,7 @@ create_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *c
       return;
     }
   if (!fill_folder (job, folder, cancellable, &error) ||
-      (path = publish (job, folder, &error)) == NULL)
+      (path = alcove_create_publish (job->machines, folder, job->spec.name, &error)) == NULL)
     {
       alcove_paths_remove_tree (folder);
       g_task_return_error (task, error);

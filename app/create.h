@@ -36,6 +36,11 @@ char *alcove_create_dup_text (const AlcoveCreateSpec *spec, const char *disk);
  * is left. (transfer full). */
 char *alcove_create_dup_folder_name (const char *name);
 
+/* Gives a finished folder its place in machines: the first of NAME, NAME-2... that nobody has, after
+ * the machine's title. (transfer full): its path. Thread: any. */
+char *
+alcove_create_publish (const char *machines, const char *from, const char *title, GError **error);
+
 /* Makes it in machines_folder (made when missing). Errors: ALCOVE_ERROR_INVALID names the answer
  * that is wrong; no space, and so on. */
 void alcove_create_async (const char *machines_folder,

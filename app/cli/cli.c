@@ -35,6 +35,13 @@ static const CliVerb verbs[] = {
     "its snapshot and is made at once; \"alcove base\" shows the bases.",
     cli_clone },
   { "base", "list | delete BASE...", "the shared disks under linked clones", NULL, cli_base },
+  { "import", "FILE", "make a machine from another program's",
+    "FILE is an OVA or OVF appliance, a libvirt domain's XML, a quickemu .conf, a disk image "
+    "(vmdk,\n"
+    "vhd, vhdx, vdi, qcow2, raw), or the name of a GNOME Boxes machine. What will be lost or "
+    "changed\n"
+    "is said first; with --dry-run nothing else is done.",
+    cli_import },
   { "start", "NAME", "start a machine; it goes on when this command ends", NULL, cli_start },
   { "run", "", "run a throw-away machine made from options",
     "Ends when the machine does. The exit status is the guest's: (value << 1) | 1 where it wrote\n"
