@@ -250,6 +250,9 @@ parse_forwards (const char *text, GArray **ret)
 static char *
 resolve (const char *text, const char *folder)
 {
+  /* nbd://, nbd+unix://, nbds://: a disk on the network. */
+  if (g_str_has_prefix (text, "nbd") && strstr (text, "://") != NULL)
+    return g_strdup (text);
   return g_canonicalize_filename (text, folder);
 }
 

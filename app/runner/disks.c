@@ -22,11 +22,12 @@ open_disk (const AlcoveDiskConfig *config, GError **error)
     .direct = raw_flags.direct,
     .discard = raw_flags.discard,
   };
+  BlockFormat format = config->format == ALCOVE_DISK_RAW ? BLOCK_FORMAT_RAW : BLOCK_FORMAT_QCOW2;
   BlockImage *image;
 
-  if (config->format == ALCOVE_DISK_RAW)
+  if (format == BLOCK_FORMAT_RAW && !block_path_is_nbd (config->file))
     return block_raw_open (config->file, &raw_flags, error);
-  image = block_image_open (config->file, BLOCK_FORMAT_QCOW2, &flags, error);
+  image = block_image_open (config->file, format, &flags, error);
   return image != NULL ? block_image_backend_new (image, flags.discard) : NULL;
 }
 

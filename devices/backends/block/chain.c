@@ -45,8 +45,8 @@ typedef struct
   GArray *seen;   /* of FileId */
 } Chain;
 
-static gboolean
-is_nbd (const char *path)
+gboolean
+block_path_is_nbd (const char *path)
 {
   return g_str_has_prefix (path, "nbd://") || g_str_has_prefix (path, "nbd+unix://") ||
          g_str_has_prefix (path, "nbds://") || g_str_has_prefix (path, "nbds+unix://");
@@ -107,13 +107,8 @@ open_one (Chain *chain,
       (void)refuse (error, VMM_ERROR_NOT_SUPPORTED, chain, reason);
       return NULL;
     }
-  if (is_nbd (path))
-    {
-      (void)refuse (error, VMM_ERROR_NOT_SUPPORTED, chain,
-                    "network block devices are not supported by this build");
-      return NULL;
-    }
-  file = block_file_open (path, &file_flags, error);
+  file = block_path_is_nbd (path) ? block_file_open_nbd (path, &file_flags, error)
+                                  : block_file_open (path, &file_flags, error);
   if (file == NULL)
     return NULL;
   if (!see (chain, file))

@@ -78,6 +78,7 @@ BlockFile *block_file_open (const char *path, const BlockFileFlags *flags, GErro
 gboolean block_file_change_lock (BlockFile *file, BlockLock lock, GError **error);
 /* nbd://host:port/export, nbd+unix:///export?socket=PATH (libnbd). NOT_SUPPORTED when it was built
  * without. */
+gboolean block_path_is_nbd (const char *path);
 BlockFile *block_file_open_nbd (const char *uri, const BlockFileFlags *flags, GError **error);
 /* In memory, size bytes of zeroes at first: tests and fuzzing. */
 BlockFile *block_file_new_memory (const char *name, guint64 size);
