@@ -184,7 +184,7 @@ runner_disk_make (RunnerMachine *self, const AlcoveDiskConfig *config, GError **
   RunnerDisk *disk;
   gboolean made;
 
-  if (config->file != NULL)
+  if (config->file != NULL && !config->passthrough)
     {
       backend = open_disk (config, error);
       if (backend == NULL)

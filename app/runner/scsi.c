@@ -2,6 +2,7 @@
 /* The SCSI controller of a machine and what is on it. One controller, made at start: its place on
  * PCI does not move, and disks come and go as units. */
 #include "app/runner/machine-private.h"
+#include "devices/storage/scsi/passthrough.h"
 #include "devices/virtio/scsi.h"
 
 static gboolean
@@ -96,7 +97,10 @@ runner_scsi_attach (RunnerMachine *self,
                    alcove_kind_to_string (config->base.kind), config->base.name);
       return FALSE;
     }
-  unit = scsi_unit_new (virtio_scsi_get_worker (self->scsi), &options, error);
+  if (config->passthrough)
+    unit = scsi_passthrough_new (virtio_scsi_get_worker (self->scsi), config->file, error);
+  else
+    unit = scsi_unit_new (virtio_scsi_get_worker (self->scsi), &options, error);
   if (unit != NULL && virtio_scsi_attach (self->scsi, id, (guint)target, 0, unit, error))
     {
       disk->device = self->scsi;

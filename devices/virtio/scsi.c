@@ -519,6 +519,15 @@ scsi_save (VmmDevice *device, VmmStateWriter *writer, GError **error)
   VirtioScsi *scsi = (VirtioScsi *)device;
 
   for (guint i = 0; i < scsi->host.n_slots; i++)
+    if (scsi_unit_get_kind (scsi->host.slots[i]->unit) == SCSI_KIND_PASSTHROUGH)
+      {
+        g_set_error (error, VMM_ERROR, VMM_ERROR_NOT_SUPPORTED,
+                     "%s is a device of the host, whose state cannot be saved: remove the disk, or "
+                     "shut the guest down instead",
+                     scsi->host.slots[i]->name);
+        return FALSE;
+      }
+  for (guint i = 0; i < scsi->host.n_slots; i++)
     if (scsi_unit_get_n_in_flight (scsi->host.slots[i]->unit) > 0)
       {
         g_set_error (error, VMM_ERROR, VMM_ERROR_BUSY,

@@ -3,6 +3,8 @@
  * guest disk write FILE OFFSET SIZE SEED    writes a pattern and flushes it
  * guest disk verify FILE OFFSET SIZE SEED   status 0 when the pattern is there
  * guest disk count FILE OFFSET              adds one to a counter there, prints it
+ * guest disk zero FILE OFFSET SIZE          has the kernel zero a part of a block device
+ * guest disk eject FILE                     opens the tray of a CD-ROM drive
  *
  * Every 64-bit word of the pattern depends on the seed and on its own place in the file, so
  * blocks that change places, repeat or stay away are found.
@@ -11,9 +13,12 @@
 
 #include <endian.h>
 #include <fcntl.h>
+#include <linux/cdrom.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define CHUNK (256 * 1024)
@@ -69,6 +74,29 @@ count (int fd, uint64_t offset)
   return 0;
 }
 
+static int
+zero (const char *path, uint64_t offset, uint64_t size)
+{
+  uint64_t range[2] = { offset, size };
+  int fd = open (path, O_RDWR | O_CLOEXEC), status;
+
+  status = fd < 0 || ioctl (fd, BLKZEROOUT, range) < 0;
+  if (status)
+    perror (path);
+  return status;
+}
+
+static int
+eject (const char *path)
+{
+  int fd = open (path, O_RDONLY | O_NONBLOCK | O_CLOEXEC), status;
+
+  status = fd < 0 || ioctl (fd, CDROMEJECT) < 0;
+  if (status)
+    perror (path);
+  return status;
+}
+
 int
 guest_disk (int argc, char **argv)
 {
@@ -77,9 +105,14 @@ guest_disk (int argc, char **argv)
   bool counting = argc == 4 && strcmp (argv[1], "count") == 0;
   int fd, status;
 
+  if (argc == 5 && strcmp (argv[1], "zero") == 0)
+    return zero (argv[2], strtoull (argv[3], NULL, 0), strtoull (argv[4], NULL, 0));
+  if (argc == 3 && strcmp (argv[1], "eject") == 0)
+    return eject (argv[2]);
   if (!writing && !verifying && !counting)
     {
-      fprintf (stderr, "usage: disk write|verify FILE OFFSET SIZE SEED, disk count FILE OFFSET\n");
+      fprintf (stderr, "usage: disk write|verify FILE OFFSET SIZE SEED, disk count FILE OFFSET, "
+                       "disk zero FILE OFFSET SIZE, disk eject FILE\n");
       return 2;
     }
   fd = open (argv[2], (verifying ? O_RDONLY : O_RDWR) | O_CLOEXEC);

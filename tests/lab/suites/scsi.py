@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""virtio-scsi under a stock guest: starts from a SCSI disk, writes, unmaps, reads a CD."""
+
+import os
+import re
+import subprocess
+import sys
+
+from guestlab import CMDLINE, Machine, Suite, image, tool
+
+SCRIPT = '''
+for i in $(seq 100); do [ -b /dev/sda ] && [ -b /dev/sr0 ] && break; sleep 0.2; done
+for d in /sys/class/scsi_device/*; do
+  echo "SCSI ${d##*/} $(cat $d/device/vendor) $(cat $d/device/model) type $(cat $d/device/type)"
+done
+echo "DRIVER $(basename $(readlink -f /sys/class/scsi_host/host0/device/../driver))"
+echo "CACHE $(cat /sys/class/scsi_disk/*/cache_type)"
+echo "PROVISIONING $(cat /sys/class/scsi_disk/*/provisioning_mode)"
+guest disk write /dev/sda 1048576 8388608 77 && echo DISK-WRITTEN
+guest disk verify /dev/sda 16777216 4194304 78 && echo DISK-READ
+blkdiscard -o 33554432 -l 16777216 /dev/sda && echo DISK-UNMAPPED
+guest disk zero /dev/sda 16777216 2097152 && echo DISK-ZEROED
+guest disk verify /dev/sr0 0 6291456 79 && echo CD-READ
+echo "CD-SIZE $(cat /sys/block/sr0/size)"
+dd if=/dev/zero of=/dev/sr0 bs=2048 count=1 2>/dev/null || echo CD-READ-ONLY
+cat /proc/interrupts | grep virtio
+dmesg | grep -iE "sd [0-9]|sr [0-9]|I/O error|scsi" | tail -30 | sed 's/^/DMESG /'
+'''
+
+
+def allocated(path):
+    return os.stat(path).st_blocks * 512
+
+
+def pattern(path, offset, size, seed):
+    subprocess.run([tool(), 'disk', 'write', path, str(offset), str(size), str(seed)], check=True)
+
+
+def holds(path, offset, size, seed):
+    return subprocess.run([tool(), 'disk', 'verify', path, str(offset), str(size), str(seed)],
+                          check=False).returncode == 0
+
+
+def guest_checks(suite, text):
+    found = re.findall(r'^SCSI (\S+) (\S+)\s+(\S+)\s+type (\d+)', text, re.M)
+    suite.ok([('ALCOVE', 'DISK', '0'), ('ALCOVE', 'CD-ROM', '5')] == [i[1:] for i in found],
+             'the guest finds a disk and a CD-ROM drive', text[-2500:])
+    suite.ok('DRIVER virtio_scsi' in text, 'virtio_scsi drives the controller', text[-2500:])
+    suite.ok('CACHE write back' in text, 'the disk has a write cache', text[-2500:])
+    suite.ok('PROVISIONING unmap' in text, 'the disk can be unmapped', text[-2500:])
+
+
+def direct(suite):
+    data, cd = suite.blank('data.img', 64), suite.blank('cd.iso', 6)
+    pattern(data, 16777216, 4194304, 78)
+    pattern(data, 33554432, 16777216, 80)
+    pattern(cd, 0, 6291456, 79)
+    full = allocated(data)
+    devices = [('disk data', {'file': data, 'bus': 'scsi', 'target': 2, 'serial': 'ROOM-7'}),
+               ('cdrom install', {'file': cd, 'bus': 'scsi', 'target': 5}),
+               ('scsi main', {'queues': 2})]
+    with Machine(suite, 'direct', {
+            'cpus': 2, 'firmware': 'none', 'kernel': image('kernel'),
+            'initrd': suite.initrd('direct', SCRIPT), 'cmdline': CMDLINE}, devices).start() as guest:
+        guest.wait_serial(r'^ALCOVE-GUEST: script ended', 60)
+        status = guest.wait_exit(15)
+        text = guest.serial()
+    suite.ok(status == 0, 'powers off in order', f'status {status}\n{guest.messages()}')
+    guest_checks(suite, text)
+    suite.ok('DISK-WRITTEN' in text and holds(data, 1048576, 8388608, 77),
+             'what the guest wrote is on the disk, seen from outside', text[-2500:])
+    suite.ok('DISK-READ' in text, 'the guest reads what was written from outside', text[-2500:])
+    suite.ok('DISK-UNMAPPED' in text and allocated(data) <= full + 8388608 - 16777216 + 65536,
+             'what the guest unmaps goes back to the host',
+             f'{full} bytes before, {allocated(data)} after\n{text[-2500:]}')
+    with open(data, 'rb') as f:
+        f.seek(16777216)
+        zeroes = f.read(2097152) == bytes(2097152)
+    suite.ok('DISK-ZEROED' in text and zeroes,
+             'zeroes by WRITE SAME', text[-2500:])
+    suite.ok('CD-READ' in text and f'CD-SIZE {6291456 // 512}' in text, 'the guest reads the CD',
+             text[-2500:])
+    suite.ok('CD-READ-ONLY' in text, 'the CD cannot be written', text[-2500:])
+
+
+def firmware(suite, kind, seconds):
+    disk = suite.disk(kind, 'echo "ROOT $(cat /sys/block/sda/device/model)"\n')
+    with Machine(suite, kind, {'firmware': kind, 'firmware-vars': suite.path(kind + '.fd')},
+                 [('disk system', {'file': disk, 'bus': 'scsi', 'target': 3})]).start() as guest:
+        guest.wait_serial(r'^ALCOVE-GUEST: script ended', seconds)
+        text = guest.serial()
+    suite.ok('ALCOVE-GRUB: loading' in text and 'ROOT DISK' in text,
+             f'{kind}: the firmware starts a system from a SCSI disk', text[-2000:])
+
+
+def main():
+    suite = Suite('scsi')
+    suite.case('a stock guest', direct, suite)
+    suite.case('SeaBIOS', firmware, suite, 'bios', 45)
+    suite.case('OVMF', firmware, suite, 'uefi', 60)
+    return suite.end()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
