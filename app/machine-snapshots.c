@@ -8,6 +8,9 @@
 #include "app/saved.h"
 #include "app/snapshot-work.h"
 
+#define RESTART_WAIT_MS 50
+#define RESTART_WAITS   100
+
 typedef enum
 {
   WORK_CREATE,
@@ -208,15 +211,19 @@ work_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *can
     .access = work->proxy != NULL ? &running : &alcove_disk_access_files,
     .progress = &progress,
   };
-  g_autoptr (AlcoveLock) tree = NULL;
-  g_autoptr (AlcoveLock) machine = NULL;
+  AlcoveLock *tree, *machine = NULL;
   GError *error = NULL;
+  gboolean good;
 
   tree = alcove_snapshots_lock (work->folder, doing[work->kind], &error);
   if (tree != NULL && work->proxy == NULL)
     machine = alcove_lock_acquire (work->folder, doing[work->kind], &error);
-  if (tree == NULL || (work->proxy == NULL && machine == NULL) ||
-      !run_work (work, &snapshots, &error))
+  good = tree != NULL && (work->proxy != NULL || machine != NULL) &&
+         run_work (work, &snapshots, &error);
+  /* Before the word of the end: whoever hears it may start the machine. */
+  alcove_lock_release (machine);
+  alcove_lock_release (tree);
+  if (!good)
     g_task_return_error (task, error);
   else
     g_task_return_boolean (task, TRUE);
@@ -381,6 +388,7 @@ typedef struct
 {
   char *id, *name;
   gboolean keep, was_running;
+  guint waits_left; /* for the machine to know that it is off */
   AlcoveProgressFunc progress;
   gpointer progress_data;
 } Revert;
@@ -410,6 +418,31 @@ on_restarted (GObject *source, GAsyncResult *result, gpointer user_data)
   g_task_return_boolean (task, TRUE);
 }
 
+/* The process has gone; the machine's own idea of it follows when its connection closes. */
+static gboolean
+on_restart_time (gpointer user_data)
+{
+  GTask *task = user_data;
+  AlcoveMachine *self = g_task_get_source_object (task);
+  Revert *revert = g_task_get_task_data (task);
+
+  if (alcove_machine_is_active (self) && --revert->waits_left > 0)
+    return G_SOURCE_CONTINUE;
+  alcove_machine_start_async (self, ALCOVE_START_NONE, NULL, on_restarted, g_object_ref (task));
+  return G_SOURCE_REMOVE;
+}
+
+static void
+restart (GTask *task)
+{
+  g_autoptr (GSource) timer = g_timeout_source_new (RESTART_WAIT_MS);
+  Revert *revert = g_task_get_task_data (task);
+
+  revert->waits_left = RESTART_WAITS;
+  if (on_restart_time (task))
+    g_task_attach_source (task, timer, on_restart_time);
+}
+
 static void
 on_reverted (GObject *source, GAsyncResult *result, gpointer user_data)
 {
@@ -423,7 +456,7 @@ on_reverted (GObject *source, GAsyncResult *result, gpointer user_data)
   if (!good)
     g_task_return_error (task, error);
   else if (revert->was_running)
-    alcove_machine_start_async (self, ALCOVE_START_NONE, NULL, on_restarted, g_object_ref (task));
+    restart (task);
   else
     g_task_return_boolean (task, TRUE);
 }

@@ -271,7 +271,11 @@ capture_files (const AlcoveSnapshotWork *work, AlcoveSnapshot *set, GError **err
   /* A machine that was saved is kept with its memory. */
   if (g_file_test (saved, G_FILE_TEST_IS_DIR))
     {
-      if (!alcove_files_link_tree (saved, saved_copy, error))
+      g_autofree char *record = g_build_filename (saved_copy, ALCOVE_SAVED_RECORD, NULL);
+
+      /* Without the record of what the disks were like: they come back with it. */
+      if (!alcove_files_link_tree (saved, saved_copy, error) ||
+          !alcove_files_remove (record, error))
         return FALSE;
       set->with_memory = TRUE;
     }

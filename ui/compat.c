@@ -63,6 +63,62 @@ confirm_free (gpointer data, GClosure *closure)
 }
 
 /**
+ * alcove_compat_ask:
+ * @parent: a widget in the window that asks
+ * @body: (nullable): a sentence
+ * @extra: (nullable): what else to show: entries, a check button
+ * @action_label: what the button that means yes says, with a mnemonic
+ * @destructive: it cannot be undone: Enter means no
+ * @func: called if the user agrees
+ *
+ * A question with a button for yes, one for no, and room for answers.
+ */
+void
+alcove_compat_ask (GtkWidget *parent,
+                   const char *heading,
+                   const char *body,
+                   GtkWidget *extra,
+                   const char *action_label,
+                   gboolean destructive,
+                   AlcoveCompatConfirmFunc func,
+                   gpointer user_data,
+                   GDestroyNotify destroy)
+{
+  Confirm *confirm = g_new0 (Confirm, 1);
+  AdwResponseAppearance appearance =
+      destructive ? ADW_RESPONSE_DESTRUCTIVE : ADW_RESPONSE_SUGGESTED;
+  const char *fallback = destructive ? "cancel" : "confirm";
+
+  confirm->func = func;
+  confirm->data = user_data;
+  confirm->destroy = destroy;
+#if ADW_CHECK_VERSION(1, 5, 0)
+  AdwDialog *dialog = adw_alert_dialog_new (heading, body);
+  AdwAlertDialog *alert = ADW_ALERT_DIALOG (dialog);
+
+  adw_alert_dialog_add_responses (alert, "cancel", _ ("_Cancel"), "confirm", action_label, NULL);
+  adw_alert_dialog_set_response_appearance (alert, "confirm", appearance);
+  adw_alert_dialog_set_default_response (alert, fallback);
+  adw_alert_dialog_set_close_response (alert, "cancel");
+  adw_alert_dialog_set_extra_child (alert, extra);
+  g_signal_connect_data (dialog, "response", G_CALLBACK (on_response), confirm, confirm_free, 0);
+  adw_dialog_present (dialog, parent);
+#else
+  GtkWidget *dialog = adw_message_dialog_new (get_window (parent), heading, body);
+  AdwMessageDialog *message = ADW_MESSAGE_DIALOG (dialog);
+
+  adw_message_dialog_add_responses (message, "cancel", _ ("_Cancel"), "confirm", action_label,
+                                    NULL);
+  adw_message_dialog_set_response_appearance (message, "confirm", appearance);
+  adw_message_dialog_set_default_response (message, fallback);
+  adw_message_dialog_set_close_response (message, "cancel");
+  adw_message_dialog_set_extra_child (message, extra);
+  g_signal_connect_data (dialog, "response", G_CALLBACK (on_response), confirm, confirm_free, 0);
+  gtk_window_present (GTK_WINDOW (dialog));
+#endif
+}
+
+/**
  * alcove_compat_confirm:
  * @parent: a widget in the window that asks
  * @action_label: what the destructive button says, with a mnemonic
@@ -79,33 +135,7 @@ alcove_compat_confirm (GtkWidget *parent,
                        gpointer user_data,
                        GDestroyNotify destroy)
 {
-  Confirm *confirm = g_new0 (Confirm, 1);
-
-  confirm->func = func;
-  confirm->data = user_data;
-  confirm->destroy = destroy;
-#if ADW_CHECK_VERSION(1, 5, 0)
-  AdwDialog *dialog = adw_alert_dialog_new (heading, body);
-  AdwAlertDialog *alert = ADW_ALERT_DIALOG (dialog);
-
-  adw_alert_dialog_add_responses (alert, "cancel", _ ("_Cancel"), "confirm", action_label, NULL);
-  adw_alert_dialog_set_response_appearance (alert, "confirm", ADW_RESPONSE_DESTRUCTIVE);
-  adw_alert_dialog_set_default_response (alert, "cancel");
-  adw_alert_dialog_set_close_response (alert, "cancel");
-  g_signal_connect_data (dialog, "response", G_CALLBACK (on_response), confirm, confirm_free, 0);
-  adw_dialog_present (dialog, parent);
-#else
-  GtkWidget *dialog = adw_message_dialog_new (get_window (parent), heading, body);
-  AdwMessageDialog *message = ADW_MESSAGE_DIALOG (dialog);
-
-  adw_message_dialog_add_responses (message, "cancel", _ ("_Cancel"), "confirm", action_label,
-                                    NULL);
-  adw_message_dialog_set_response_appearance (message, "confirm", ADW_RESPONSE_DESTRUCTIVE);
-  adw_message_dialog_set_default_response (message, "cancel");
-  adw_message_dialog_set_close_response (message, "cancel");
-  g_signal_connect_data (dialog, "response", G_CALLBACK (on_response), confirm, confirm_free, 0);
-  gtk_window_present (GTK_WINDOW (dialog));
-#endif
+  alcove_compat_ask (parent, heading, body, NULL, action_label, TRUE, func, user_data, destroy);
 }
 
 typedef struct

@@ -8,6 +8,7 @@
 #include "ui/compat.h"
 #include "ui/display/display.h"
 #include "ui/machine-actions.h"
+#include "ui/snapshots-page.h"
 #include "ui/state.h"
 
 /* How long the machine may be running without its screen before the user is told. */
@@ -46,7 +47,10 @@ struct _AlcoveMachineWindow
   GtkMenuButton *keys_button;
   GtkToggleButton *grab_button;
   GtkButton *fullscreen_button;
-  GtkStack *stack;
+  GtkToggleButton *snapshots_button;
+  GtkStack *pages; /* the machine, its snapshots */
+  AlcoveSnapshotsPage *snapshots_page;
+  GtkStack *stack; /* of the machine */
   AlcoveDisplay *display;
   GtkRevealer *paused_revealer;
   GtkLabel *paused_detail;
@@ -506,6 +510,18 @@ on_grab_toggled (AlcoveMachineWindow *self)
     alcove_display_ungrab (self->display);
 }
 
+/* --- snapshots --- */
+
+static void
+on_snapshots_toggled (AlcoveMachineWindow *self)
+{
+  bool wanted = gtk_toggle_button_get_active (self->snapshots_button);
+
+  gtk_stack_set_visible_child_name (self->pages, wanted ? "snapshots" : "machine");
+  if (!wanted && g_str_equal (gtk_stack_get_visible_child_name (self->stack), "screen"))
+    gtk_widget_grab_focus (GTK_WIDGET (self->display));
+}
+
 static void
 on_released (AlcoveMachineWindow *self)
 {
@@ -647,6 +663,7 @@ alcove_machine_window_class_init (AlcoveMachineWindowClass *klass)
   GTK_WINDOW_CLASS (klass)->close_request = alcove_machine_window_close_request;
 
   g_type_ensure (ALCOVE_TYPE_DISPLAY);
+  g_type_ensure (ALCOVE_TYPE_SNAPSHOTS_PAGE);
   gtk_widget_class_set_template_from_resource (widget_class,
                                                "/io/github/alcove_vm/Alcove/machine-window.ui");
 #define BIND(child) gtk_widget_class_bind_template_child (widget_class, AlcoveMachineWindow, child)
@@ -661,6 +678,9 @@ alcove_machine_window_class_init (AlcoveMachineWindowClass *klass)
   BIND (keys_button);
   BIND (grab_button);
   BIND (fullscreen_button);
+  BIND (snapshots_button);
+  BIND (pages);
+  BIND (snapshots_page);
   BIND (stack);
   BIND (display);
   BIND (paused_revealer);
@@ -674,6 +694,7 @@ alcove_machine_window_class_init (AlcoveMachineWindowClass *klass)
   BIND (lost_page);
 #undef BIND
   gtk_widget_class_bind_template_callback (widget_class, on_grab_toggled);
+  gtk_widget_class_bind_template_callback (widget_class, on_snapshots_toggled);
   gtk_widget_class_bind_template_callback (widget_class, on_grabbed_changed);
   gtk_widget_class_bind_template_callback (widget_class, on_connected_changed);
   gtk_widget_class_bind_template_callback (widget_class, on_released);
@@ -693,6 +714,7 @@ alcove_machine_window_init (AlcoveMachineWindow *self)
 
   self->cancellable = g_cancellable_new ();
   gtk_widget_init_template (GTK_WIDGET (self));
+  alcove_accessible_watch_stack (self->pages);
   alcove_accessible_watch_stack (self->stack);
   alcove_accessible_watch_revealer (self->paused_revealer);
   alcove_accessible_watch_revealer (self->fullscreen_revealer);
@@ -717,6 +739,7 @@ alcove_machine_window_new (GtkApplication *application, AlcoveMachine *machine, 
   g_signal_connect_swapped (self->actions, "done", G_CALLBACK (on_action_message), self);
   g_signal_connect_swapped (machine, "notify::state", G_CALLBACK (on_state_changed), self);
   g_signal_connect_swapped (machine, "notify", G_CALLBACK (update), self);
+  alcove_snapshots_page_set_machine (self->snapshots_page, machine);
   alcove_display_set_resize_func (self->display, resize, self, NULL);
   g_settings_bind (settings, "resize-guest", self->display, "resize-guest", G_SETTINGS_BIND_GET);
   g_settings_bind (settings, "release-chord", self->display, "release-chord", G_SETTINGS_BIND_GET);

@@ -6,7 +6,8 @@
  *
  * The folder in ALCOVE_FAKE_DIR steers it: every event is appended to "log" there; if "fail-start"
  * exists its contents are what the start fails with; "drawables" makes the picture come as
- * drawables; "no-tablet" leaves only a mouse; "linger" keeps the process after a fault. SIGUSR1 is a guest that dies of a fault.
+ * drawables; "no-tablet" leaves only a mouse; "linger" keeps the process after a fault; a snapshot goes on
+ * until it is cancelled while there is "slow-snapshot". SIGUSR1 is a guest that dies of a fault.
  */
 #include <gio/gio.h>
 #include <gio/gunixfdlist.h>
@@ -19,6 +20,7 @@
 #include "app/control.h"
 #include "app/definition.h"
 #include "app/lock.h"
+#include "app/picture.h"
 #include "tests/ui/spice-fixture.h"
 
 typedef struct
@@ -29,6 +31,7 @@ typedef struct
   AlcoveControlServer *control;
   SpiceFixture *screen;
   guint keys;
+  GDBusMethodInvocation *snapshot; /* (nullable) one that is not answered yet */
 } Fake;
 
 static void
@@ -245,6 +248,68 @@ say_ready (int fd, const char *error)
     }
 }
 
+/* What a real one leaves, with a picture to look at. */
+static gboolean
+on_snapshot (Fake *fake,
+             GDBusMethodInvocation *invocation,
+             const char *folder,
+             GVariant *options,
+             AlcoveMachine1 *machine)
+{
+  static const char *const names[] = { "ram", "state" };
+  g_autofree guint8 *pixels = g_malloc (320 * 200 * 4);
+  g_autofree char *thumbnail = g_build_filename (folder, "thumbnail.png", NULL);
+  AlcovePicture picture = { 320, 200, 320 * 4, NULL };
+
+  for (guint i = 0; i < 320 * 200; i++)
+    {
+      pixels[i * 4] = (guint8)(i % 320 * 255 / 320);
+      pixels[i * 4 + 1] = (guint8)(i / 320 * 255 / 200);
+      pixels[i * 4 + 2] = 80;
+      pixels[i * 4 + 3] = 0;
+    }
+  g_assert_cmpint (g_mkdir_with_parents (folder, 0700), ==, 0);
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autofree char *path = g_build_filename (folder, names[i], NULL);
+
+      g_assert_true (g_file_set_contents (path, names[i], -1, NULL));
+    }
+  picture.pixels = g_bytes_new_static (pixels, 320 * 200 * 4);
+  g_assert_true (alcove_picture_save_png (&picture, thumbnail, NULL));
+  g_bytes_unref (picture.pixels);
+  log_line ("snapshot", fake);
+  if (flag (fake, "slow-snapshot", NULL))
+    {
+      fake->snapshot = invocation;
+      alcove_machine1_emit_save_progress (machine, 30, 100);
+      return TRUE;
+    }
+  alcove_machine1_complete_snapshot (machine, invocation, g_variant_new ("a{sv}", NULL));
+  return TRUE;
+}
+
+static gboolean
+on_cancel_save (Fake *fake, GDBusMethodInvocation *invocation, AlcoveMachine1 *machine)
+{
+  log_line ("cancel-save", fake);
+  if (fake->snapshot)
+    g_dbus_method_invocation_return_dbus_error (g_steal_pointer (&fake->snapshot),
+                                                "io.github.alcove_vm.Error.Cancelled", "Cancelled");
+  alcove_machine1_complete_cancel_save (machine, invocation);
+  return TRUE;
+}
+
+static gboolean
+on_delete_disk_snapshot (Fake *fake,
+                         GDBusMethodInvocation *invocation,
+                         const char *id,
+                         AlcoveMachine1 *machine)
+{
+  alcove_machine1_complete_delete_disk_snapshot (machine, invocation);
+  return TRUE;
+}
+
 static void export(Fake *fake, AlcoveDefinition *definition)
 {
   const AlcoveMachineConfig *config = alcove_definition_get_machine (definition);
@@ -263,6 +328,9 @@ static void export(Fake *fake, AlcoveDefinition *definition)
     { "handle-screenshot", G_CALLBACK (on_screenshot) },
     { "handle-send-keys", G_CALLBACK (on_send_keys) },
     { "handle-type", G_CALLBACK (on_type) },
+    { "handle-snapshot", G_CALLBACK (on_snapshot) },
+    { "handle-cancel-save", G_CALLBACK (on_cancel_save) },
+    { "handle-delete-disk-snapshot", G_CALLBACK (on_delete_disk_snapshot) },
   };
 
   fake->machine = alcove_machine1_skeleton_new ();
@@ -282,12 +350,16 @@ main (int argc, char **argv)
   g_autofree char *conf = NULL;
   g_autofree char *complaint = NULL;
   int ready_fd = -1;
-  gboolean paused = FALSE;
+  g_autofree char *restore = NULL;
+  gboolean paused = FALSE, consume = FALSE, generation = FALSE;
   const GOptionEntry options[] = {
     { "machine", 0, 0, G_OPTION_ARG_FILENAME, &folder, NULL, NULL },
     { "runtime-dir", 0, 0, G_OPTION_ARG_FILENAME, &runtime_dir, NULL, NULL },
     { "ready-fd", 0, 0, G_OPTION_ARG_INT, &ready_fd, NULL, NULL },
     { "paused", 0, 0, G_OPTION_ARG_NONE, &paused, NULL, NULL },
+    { "restore", 0, 0, G_OPTION_ARG_FILENAME, &restore, NULL, NULL },
+    { "consume", 0, 0, G_OPTION_ARG_NONE, &consume, NULL, NULL },
+    { "new-generation", 0, 0, G_OPTION_ARG_NONE, &generation, NULL, NULL },
     G_OPTION_ENTRY_NULL,
   };
   g_autoptr (GOptionContext) context = g_option_context_new (NULL);
@@ -326,6 +398,8 @@ main (int argc, char **argv)
       say_ready (ready_fd, error->message);
       return 1;
     }
+  if (restore != NULL)
+    note (&fake, "restore %s%s", consume ? "consume" : "", generation ? " generation" : "");
   set_state (&fake, paused ? "paused" : "running", "user", "");
   say_ready (ready_fd, NULL);
   g_unix_signal_add (SIGUSR1, on_fault, &fake);
