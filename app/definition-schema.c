@@ -15,7 +15,7 @@ static const char *const msr_words[] = { "fault", "ignore", NULL };
 static const char *const clock_words[] = { "utc", "localtime", NULL };
 static const char *const event_words[] = { "reset", "stop", NULL };
 static const char *const format_words[] = { "raw", "qcow2", NULL };
-static const char *const bus_words[] = { "virtio", "nvme", "scsi", NULL };
+static const char *const bus_words[] = { "virtio", "nvme", "scsi", "sata", NULL };
 static const char *const cache_words[] = { "writeback", "direct", NULL };
 static const char *const error_words[] = { "report", "pause", NULL };
 static const char *const nic_words[] = { "user", "tap", "none", NULL };
@@ -177,12 +177,12 @@ static const AlcoveKeySpec machine_keys[] = {
   }
 
 #define DISK(member) G_STRUCT_OFFSET (AlcoveDiskConfig, member)
-#define DISK_KEYS(readonly_default, needs_file)                                                    \
+#define DISK_KEYS(readonly_default, needs_file, bus_default)                                       \
   { .name = "file",                                                                                \
     .type = ALCOVE_KEY_PATH,                                                                       \
     .offset = DISK (file),                                                                         \
     .required = needs_file,                                                                        \
-    .help = "image file, block device, or nbd:// address" },                                       \
+    .help = "image file, block device, or nbd:// address; a cdrom without it is empty" },          \
       { .name = "format",                                                                          \
         .type = ALCOVE_KEY_WORD,                                                                   \
         .offset = DISK (format),                                                                   \
@@ -193,7 +193,7 @@ static const AlcoveKeySpec machine_keys[] = {
         .type = ALCOVE_KEY_WORD,                                                                   \
         .offset = DISK (bus),                                                                      \
         .words = bus_words,                                                                        \
-        .fallback = "virtio",                                                                      \
+        .fallback = bus_default,                                                                   \
         .help = "the controller the guest sees" },                                                 \
       { .name = "target",                                                                          \
         .type = ALCOVE_KEY_NUMBER,                                                                 \
@@ -201,6 +201,12 @@ static const AlcoveKeySpec machine_keys[] = {
         .min = 1,                                                                                  \
         .max = 255,                                                                                \
         .help = "scsi: place on the controller; written at creation, then kept" },                 \
+      { .name = "port",                                                                            \
+        .type = ALCOVE_KEY_NUMBER,                                                                 \
+        .offset = DISK (port),                                                                     \
+        .min = 1,                                                                                  \
+        .max = ALCOVE_N_SATA_PORTS,                                                                \
+        .help = "sata: place on the controller; written at creation, then kept" },                 \
       { .name = "serial",                                                                          \
         .type = ALCOVE_KEY_STRING,                                                                 \
         .offset = DISK (serial),                                                                   \
@@ -224,7 +230,7 @@ static const AlcoveKeySpec machine_keys[] = {
   }
 
 static const AlcoveKeySpec disk_keys[] = {
-  DISK_KEYS ("false", TRUE),
+  DISK_KEYS ("false", TRUE, "virtio"),
   { .name = "passthrough",
     .type = ALCOVE_KEY_BOOLEAN,
     .offset = DISK (passthrough),
@@ -289,7 +295,7 @@ static const AlcoveKeySpec disk_keys[] = {
 };
 
 static const AlcoveKeySpec cdrom_keys[] = {
-  DISK_KEYS ("true", FALSE),
+  DISK_KEYS ("true", FALSE, "sata"),
   ADDRESS_KEY,
   BOOT_INDEX_KEY,
 };

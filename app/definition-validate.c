@@ -107,7 +107,7 @@ validate_disk (Validation *v, const AlcoveDiskConfig *disk)
     complain (v, &disk->base, "passthrough", "only SCSI can do it: use bus scsi");
   if (disk->bus == ALCOVE_DISK_VIRTIO && disk->file == NULL)
     complain (v, &disk->base, "file",
-              "this bus has no empty drives: name an image, or use bus scsi");
+              "this bus has no empty drives: name an image, or use bus sata");
   if (disk->serial != NULL)
     for (const char *p = disk->serial; *p != '\0'; p++)
       if (!g_ascii_isprint (*p))
@@ -127,6 +127,13 @@ validate_disk (Validation *v, const AlcoveDiskConfig *disk)
     complain (v, &disk->base, "bus", "there are no NVMe CD-ROM drives: use another bus");
   if (disk->bus == ALCOVE_DISK_NVME && disk->queues > 16)
     complain (v, &disk->base, "queues", "an NVMe controller has at most 16");
+  if (disk->bus != ALCOVE_DISK_SATA && disk->port != 0)
+    complain (v, &disk->base, "port", "only bus sata has ports");
+  if (disk->bus == ALCOVE_DISK_SATA && disk->base.address.set)
+    complain (v, &disk->base, "address",
+              "a drive of bus sata has none, its controller is at 00:1f.2: remove the key");
+  if (disk->bus == ALCOVE_DISK_SATA && disk->queues != 0)
+    complain (v, &disk->base, "queues", "bus sata has one queue: remove the key");
   if (disk->base.kind == ALCOVE_KIND_CDROM && !disk->readonly)
     complain (v, &disk->base, "readonly", "a cdrom is read-only: remove the key, or use [disk]");
 }
@@ -342,6 +349,67 @@ assign_serial_ports (Validation *v)
     }
 }
 
+/* Before there were drives with a tray, a cdrom was a virtio disk and got a PCI address. What says
+ * nothing of its bus and has an address stays that: guests would notice. */
+static void
+keep_old_cdroms (Validation *v)
+{
+  GPtrArray *cdroms = v->parsed->by_kind[ALCOVE_KIND_CDROM];
+
+  for (guint i = 0; i < cdroms->len; i++)
+    {
+      AlcoveDiskConfig *cdrom = g_ptr_array_index (cdroms, i);
+      g_autofree char *group = group_of (&cdrom->base);
+      g_autofree char *bus = alcove_conf_file_dup_value (v->file, group, "bus");
+
+      if (bus == NULL && cdrom->base.address.set)
+        cdrom->bus = ALCOVE_DISK_VIRTIO;
+    }
+}
+
+static void
+take_sata_port (Validation *v, const AlcoveDiskConfig *drive, guint *used)
+{
+  if (drive->bus != ALCOVE_DISK_SATA || drive->port == 0)
+    return;
+  if (*used & 1u << drive->port)
+    complain (v, &drive->base, "port", "%u is given twice", drive->port);
+  *used |= 1u << drive->port;
+}
+
+static void
+give_sata_port (Validation *v, AlcoveDiskConfig *drive, guint *used)
+{
+  if (drive->bus != ALCOVE_DISK_SATA || drive->port != 0)
+    return;
+  for (guint port = 1; port <= ALCOVE_N_SATA_PORTS && drive->port == 0; port++)
+    if (!(*used & 1u << port))
+      drive->port = port;
+  if (drive->port == 0)
+    complain (v, &drive->base, "bus",
+              "the SATA controller has %d ports and all are taken: use another bus",
+              ALCOVE_N_SATA_PORTS);
+  *used |= 1u << drive->port;
+}
+
+/* As with serial ports: those given are checked, the others handed out, disks first. */
+static void
+assign_sata_ports (Validation *v)
+{
+  GPtrArray *disks = v->parsed->by_kind[ALCOVE_KIND_DISK];
+  GPtrArray *cdroms = v->parsed->by_kind[ALCOVE_KIND_CDROM];
+  guint used = 0;
+
+  for (guint i = 0; i < disks->len; i++)
+    take_sata_port (v, g_ptr_array_index (disks, i), &used);
+  for (guint i = 0; i < cdroms->len; i++)
+    take_sata_port (v, g_ptr_array_index (cdroms, i), &used);
+  for (guint i = 0; i < disks->len; i++)
+    give_sata_port (v, g_ptr_array_index (disks, i), &used);
+  for (guint i = 0; i < cdroms->len; i++)
+    give_sata_port (v, g_ptr_array_index (cdroms, i), &used);
+}
+
 static void
 validate_stdio (Validation *v)
 {
@@ -370,6 +438,7 @@ alcove_parsed_validate (AlcoveParsed *parsed, const AlcoveConfFile *file, Alcove
 
   if (by_kind[ALCOVE_KIND_MACHINE]->len > 0)
     validate_machine (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_MACHINE], 0));
+  keep_old_cdroms (&v);
   for (guint i = 0; i < by_kind[ALCOVE_KIND_DISK]->len; i++)
     validate_disk (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_DISK], i));
   for (guint i = 0; i < by_kind[ALCOVE_KIND_CDROM]->len; i++)
@@ -388,5 +457,6 @@ alcove_parsed_validate (AlcoveParsed *parsed, const AlcoveConfFile *file, Alcove
   validate_boot_indexes (&v);
   validate_macs (&v);
   assign_serial_ports (&v);
+  assign_sata_ports (&v);
   validate_stdio (&v);
 }

@@ -652,6 +652,9 @@ needs_address (AlcoveDefinition *self, const AlcoveDeviceConfig *device)
     return FALSE;
   if (device->kind == ALCOVE_KIND_CONSOLE)
     return device == g_ptr_array_index (self->parsed.by_kind[ALCOVE_KIND_CONSOLE], 0);
+  if ((device->kind == ALCOVE_KIND_DISK || device->kind == ALCOVE_KIND_CDROM) &&
+      ((const AlcoveDiskConfig *)device)->bus == ALCOVE_DISK_SATA)
+    return FALSE;
   if (device->kind == ALCOVE_KIND_DISK)
     return !is_scsi_disk (device) &&
            alcove_definition_disk_has_address (self, (const AlcoveDiskConfig *)device);
@@ -752,6 +755,22 @@ assign_scsi (AlcoveDefinition *self, AlcoveConfFile *file, guint32 *used)
   return any;
 }
 
+/* Writes the port that a SATA drive got. TRUE when it was not there. */
+static gboolean
+assign_sata_port (AlcoveConfFile *file, const char *group, const AlcoveDeviceConfig *device)
+{
+  const AlcoveDiskConfig *drive = (const AlcoveDiskConfig *)device;
+  g_autofree char *present = alcove_conf_file_dup_value (file, group, "port");
+  char text[16];
+
+  if ((device->kind != ALCOVE_KIND_DISK && device->kind != ALCOVE_KIND_CDROM) ||
+      drive->bus != ALCOVE_DISK_SATA || present != NULL)
+    return FALSE;
+  g_snprintf (text, sizeof text, "%u", drive->port);
+  alcove_conf_file_set_value (file, group, "port", text);
+  return TRUE;
+}
+
 gboolean
 alcove_definition_assign (AlcoveDefinition *self, GError **error)
 {
@@ -799,6 +818,7 @@ alcove_definition_assign (AlcoveDefinition *self, GError **error)
               any = TRUE;
             }
         }
+      any |= assign_sata_port (file, group, device);
       if (device->address.set || !needs_address (self, device))
         continue;
       address.slot = (guint8)pick_slot (device, used);

@@ -123,8 +123,10 @@ typedef enum
 {
   ALCOVE_DISK_VIRTIO,
   ALCOVE_DISK_NVME,
-  ALCOVE_DISK_SCSI
+  ALCOVE_DISK_SCSI,
+  ALCOVE_DISK_SATA
 } AlcoveDiskBus;
+#define ALCOVE_N_SATA_PORTS 6
 typedef enum
 {
   ALCOVE_CACHE_WRITEBACK,
@@ -137,12 +139,12 @@ typedef enum
   ALCOVE_ON_ERROR_PAUSE
 } AlcoveOnError;
 
-/* [disk NAME]; also [cdrom NAME], with readonly TRUE: on virtio a read-only disk with the medium's
- * contents (no eject, no MMC commands), on SCSI a drive with a tray. */
+/* [disk NAME]; also [cdrom NAME], with readonly TRUE: on SATA and SCSI a drive with a tray, on virtio
+ * a read-only disk with the medium's contents (no eject, no MMC commands). */
 typedef struct
 {
   AlcoveDeviceConfig base;
-  char *file; /* absolute path: image or block device; NULL: an empty drive (cdrom, SCSI) */
+  char *file; /* absolute path: image or block device; NULL: an empty drive (cdrom, SATA, SCSI) */
   AlcoveDiskFormat format;
   AlcoveDiskBus bus;
   char *controller;     /* (nullable) nvme: disks with the same one share it, as namespaces */
@@ -155,6 +157,7 @@ typedef struct
   gboolean snapshot; /* disk: part of the machine's snapshots */
   AlcoveDiskCache cache;
   guint queues; /* 0: as many as vCPUs, at most 4 */
+  guint port;   /* sata: 1..6, assigned in file order when left out */
   AlcoveOnError on_error;
   /* Limits a second, 0: none. Bandwidths in MiB. */
   guint iops, iops_read, iops_write;

@@ -289,6 +289,23 @@ alcove_machine_type_async (AlcoveMachine *self,
 }
 
 void
+alcove_machine_set_medium_async (AlcoveMachine *self,
+                                 const char *drive,
+                                 const char *path,
+                                 gboolean force,
+                                 GCancellable *cancellable,
+                                 GAsyncReadyCallback callback,
+                                 gpointer user_data)
+{
+  if (path != NULL)
+    simple_call (self, "ChangeMedium", g_variant_new ("(ssb)", drive, path, force), NULL, -1,
+                 cancellable, callback, user_data);
+  else
+    simple_call (self, "EjectMedium", g_variant_new ("(sb)", drive, force), NULL, -1, cancellable,
+                 callback, user_data);
+}
+
+void
 alcove_machine_move_pointer_async (AlcoveMachine *self,
                                    double x,
                                    double y,

@@ -151,6 +151,16 @@ void alcove_machine_attach_spice_async (AlcoveMachine *self,
                                         GCancellable *cancellable,
                                         GAsyncReadyCallback callback,
                                         gpointer user_data);
+/* Puts an image into a CD-ROM drive of a running machine; path NULL takes out what is in it.
+ * drive: the name of a [cdrom], "" for the only one. force: also when the guest has locked the tray
+ * (ALCOVE_ERROR_WRONG_STATE otherwise). The definition is not changed. */
+void alcove_machine_set_medium_async (AlcoveMachine *self,
+                                      const char *drive,
+                                      const char *path,
+                                      gboolean force,
+                                      GCancellable *cancellable,
+                                      GAsyncReadyCallback callback,
+                                      gpointer user_data);
 /* Ends any of the above. */
 gboolean alcove_machine_finish (AlcoveMachine *self, GAsyncResult *result, GError **error);
 

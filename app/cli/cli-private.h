@@ -50,6 +50,7 @@ int cli_run_clone (Cli *cli, AlcoveMachine *machine, const AlcoveCloneSpec *spec
 int cli_clone (Cli *cli, int argc, char **argv);
 int cli_base (Cli *cli, int argc, char **argv);
 int cli_stats (Cli *cli, int argc, char **argv);
+int cli_cd (Cli *cli, int argc, char **argv);
 
 /**
  * cli_parse:

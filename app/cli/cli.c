@@ -62,6 +62,13 @@ static const CliVerb verbs[] = {
   { "view", "[NAME]", "open the window of a machine, or the library", NULL, cli_view },
   { "console", "NAME [PORT]", "the terminal of a serial or console port (Ctrl-] leaves)", NULL,
     cli_console },
+  { "cd", "insert|eject NAME [DRIVE] [FILE]", "change the medium of a CD-ROM drive",
+    "alcove cd insert NAME [DRIVE] FILE\n"
+    "alcove cd eject NAME [DRIVE]\n"
+    "DRIVE is the name of a [cdrom], where the machine has several. A running machine's guest "
+    "sees\n"
+    "the change; the definition is changed too, so that the next start has the same medium.",
+    cli_cd },
   { "screenshot", "NAME [FILE]", "save the picture as PNG",
     "FILE \"-\" is stdout; without FILE a name is made from the machine's and the time, and "
     "printed.",

@@ -144,6 +144,45 @@ on_delete_disk_snapshot (AlcoveMachine1 *object,
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
+/* -- Media -- */
+
+static gboolean
+on_change_medium (AlcoveMachine1 *object,
+                  GDBusMethodInvocation *invocation,
+                  const char *device,
+                  const char *path,
+                  gboolean force,
+                  gpointer user_data)
+{
+  RunnerControl *self = user_data;
+  g_autoptr (GError) error = NULL;
+
+  if (!g_path_is_absolute (path))
+    return fail (invocation, ALCOVE_ERROR_INVALID, "The path of a medium must be absolute");
+  if (!runner_machine_set_medium (self->machine, device, path, force, &error))
+    runner_control_return_error (invocation, error);
+  else
+    alcove_machine1_complete_change_medium (object, invocation);
+  return G_DBUS_METHOD_INVOCATION_HANDLED;
+}
+
+static gboolean
+on_eject_medium (AlcoveMachine1 *object,
+                 GDBusMethodInvocation *invocation,
+                 const char *device,
+                 gboolean force,
+                 gpointer user_data)
+{
+  RunnerControl *self = user_data;
+  g_autoptr (GError) error = NULL;
+
+  if (!runner_machine_set_medium (self->machine, device, NULL, force, &error))
+    runner_control_return_error (invocation, error);
+  else
+    alcove_machine1_complete_eject_medium (object, invocation);
+  return G_DBUS_METHOD_INVOCATION_HANDLED;
+}
+
 /* -- The display -- */
 
 /* (transfer full): the fd of a handle argument, or -1 with the error returned. */
@@ -501,7 +540,9 @@ runner_control_new (RunnerMachine *machine,
       on_screenshot, self, "signal::handle-send-keys", on_send_keys, self, "signal::handle-type",
       on_type, self, "signal::handle-move-pointer", on_move_pointer, self,
       "signal::handle-open-console", on_open_console, self, "signal::handle-list-consoles",
-      on_list_consoles, self, "signal::handle-get-stats", on_get_stats, self, NULL);
+      on_list_consoles, self, "signal::handle-get-stats", on_get_stats, self,
+      "signal::handle-change-medium", on_change_medium, self, "signal::handle-eject-medium",
+      on_eject_medium, self, NULL);
   self->saving = runner_saving_new (machine, definition, self->skeleton, saved, user_data);
   if (make_folder (folder, error))
     self->server = listen_on (self, error);

@@ -5,6 +5,7 @@
 #include "app/runner/machine-private.h"
 #include "devices/backends/block/guard.h"
 #include "devices/backends/block/image.h"
+#include "devices/registry.h"
 #include "devices/storage/nvme.h"
 
 /* The disk's contents, locked against other programs. */
@@ -99,6 +100,57 @@ make_virtio (RunnerMachine *self,
              error);
 }
 
+/* ---- SATA ---- */
+
+static gboolean
+make_sata (RunnerMachine *self,
+           const AlcoveDiskConfig *config,
+           BlockBackend *backend,
+           RunnerDisk *disk,
+           GError **error)
+{
+  gboolean cdrom = config->base.kind == ALCOVE_KIND_CDROM;
+  VmmDevice *controller = q35_board_get_sata (self->board);
+  g_autofree char *id = runner_device_id (&config->base);
+
+  if (controller == NULL)
+    {
+      g_set_error (error, VMM_ERROR, VMM_ERROR_NOT_SUPPORTED,
+                   "[%s %s]: the machine runs without a SATA controller: stop it, and the next "
+                   "start brings one",
+                   alcove_kind_to_string (config->base.kind), config->base.name);
+      return FALSE;
+    }
+  disk->device = vmm_device_new (device_registry_find (cdrom ? "sata-cdrom" : "sata-disk"), id);
+  return runner_device_finish (
+      self, &config->base, disk->device,
+      vmm_device_set_pointer (disk->device, "controller", controller, error) &&
+          vmm_device_set_uint (disk->device, "port", config->port - 1, error) &&
+          vmm_device_set_pointer (disk->device, "backend", backend, error) &&
+          (config->serial == NULL ||
+           vmm_device_set_string (disk->device, "serial", config->serial, error)),
+      error);
+}
+
+static gboolean
+any_on_sata (const AlcoveDiskConfig *const *drives, guint n)
+{
+  for (guint i = 0; i < n; i++)
+    if (drives[i]->bus == ALCOVE_DISK_SATA)
+      return TRUE;
+  return FALSE;
+}
+
+gboolean
+runner_disks_need_sata (AlcoveDefinition *definition)
+{
+  guint n_disks, n_cdroms;
+  const AlcoveDiskConfig *const *disks = alcove_definition_get_disks (definition, &n_disks);
+  const AlcoveDiskConfig *const *cdroms = alcove_definition_get_cdroms (definition, &n_cdroms);
+
+  return any_on_sata (disks, n_disks) || any_on_sata (cdroms, n_cdroms);
+}
+
 /* ---- NVMe ---- */
 
 /* An identifier that stays the same for a machine and a name (RFC 4122, 4.3 in spirit: SHA-1 of the
@@ -177,6 +229,37 @@ make_nvme (RunnerMachine *self,
 
 /* ---- all of them ---- */
 
+BlockBackend *
+runner_disk_open (RunnerMachine *self, const AlcoveDiskConfig *config, GError **error)
+{
+  BlockBackend *backend = open_disk (config, error);
+
+  if (backend != NULL)
+    return guard_disk (self, config, backend);
+  g_prefix_error (error, "[%s %s]: ", alcove_kind_to_string (config->base.kind), config->base.name);
+  return NULL;
+}
+
+void
+runner_disk_take_backend (RunnerMachine *self, RunnerDisk *disk, BlockBackend *backend)
+{
+  BlockBackend *old = disk->backend;
+  guint index;
+
+  disk->backend = backend;
+  if (backend != NULL)
+    {
+      g_ptr_array_add (self->blocks, backend);
+      g_ptr_array_add (self->block_ids,
+                       g_strdup_printf ("%s.%s", alcove_kind_to_string (disk->kind), disk->name));
+    }
+  if (old != NULL && g_ptr_array_find (self->blocks, old, &index))
+    {
+      g_ptr_array_remove_index (self->block_ids, index);
+      g_ptr_array_remove_index (self->blocks, index); /* closes it */
+    }
+}
+
 gboolean
 runner_disk_make (RunnerMachine *self, const AlcoveDiskConfig *config, GError **error)
 {
@@ -186,14 +269,9 @@ runner_disk_make (RunnerMachine *self, const AlcoveDiskConfig *config, GError **
 
   if (config->file != NULL && !config->passthrough)
     {
-      backend = open_disk (config, error);
+      backend = runner_disk_open (self, config, error);
       if (backend == NULL)
-        {
-          g_prefix_error (error, "[%s %s]: ", alcove_kind_to_string (config->base.kind),
-                          config->base.name);
-          return FALSE;
-        }
-      backend = guard_disk (self, config, backend);
+        return FALSE;
     }
   disk = g_new0 (RunnerDisk, 1);
   disk->name = g_strdup (config->base.name);
@@ -206,6 +284,9 @@ runner_disk_make (RunnerMachine *self, const AlcoveDiskConfig *config, GError **
       break;
     case ALCOVE_DISK_SCSI:
       made = runner_scsi_attach (self, config, backend, disk, error);
+      break;
+    case ALCOVE_DISK_SATA:
+      made = make_sata (self, config, backend, disk, error);
       break;
     case ALCOVE_DISK_VIRTIO:
     default:

@@ -70,6 +70,14 @@ typedef struct
 /* Opens a disk and makes it part of the machine, with a controller of its own or on one that is
  * there. Also while the machine runs; the guest is not told of new PCI functions here. */
 gboolean runner_disk_make (RunnerMachine *self, const AlcoveDiskConfig *config, GError **error);
+/* The contents of a disk or drive, locked and guarded: (transfer full). */
+BlockBackend *
+runner_disk_open (RunnerMachine *self, const AlcoveDiskConfig *config, GError **error);
+/* backend: (transfer full) (nullable) instead of what the drive had, which is closed: nothing uses
+ * it any more. */
+void runner_disk_take_backend (RunnerMachine *self, RunnerDisk *disk, BlockBackend *backend);
+/* TRUE when a drive of the definition is on the SATA controller. */
+gboolean runner_disks_need_sata (AlcoveDefinition *definition);
 RunnerDisk *
 runner_disk_find (RunnerMachine *self, AlcoveKind kind, const char *name); /* (nullable) */
 /* The last steps of taking one out: its device is gone or does not use the back end any more.

@@ -123,6 +123,7 @@ make_board (RunnerMachine *self, const AlcoveMachineConfig *config, GError **err
     .debug_exit = config->debug_exit != 0,
     .debug_console = TRUE,
     .input_router = self->router,
+    .sata = runner_disks_need_sata (self->definition),
     .n_root_ports = ALCOVE_PCI_N_PORTS,
     .boot_menu = config->boot_menu && config->firmware == ALCOVE_FIRMWARE_BIOS,
     .boot_menu_timeout_ms = 2500,

@@ -33,6 +33,12 @@ runner_machine_foreach_disk (RunnerMachine *machine,
 gboolean
 runner_machine_delete_disk_snapshot (RunnerMachine *machine, const char *id, GError **error);
 
+/* Puts an image into a CD-ROM drive with a tray; path NULL takes out what is in it. name: of a
+ * [cdrom], "" for the only one. Errors name the drive; BUSY when the guest has locked the tray,
+ * unless force. */
+gboolean runner_machine_set_medium (
+    RunnerMachine *machine, const char *name, const char *path, gboolean force, GError **error);
+
 VmmVm *runner_machine_get_vm (RunnerMachine *machine);
 Q35Board *runner_machine_get_board (RunnerMachine *machine);
 InputRouter *runner_machine_get_router (RunnerMachine *machine);

@@ -628,6 +628,16 @@ static const VmmStateField disk_fields[] = {
 static gboolean
 disk_save (VmmDevice *device, VmmStateWriter *writer, GError **error)
 {
+  AhciDisk *disk = (AhciDisk *)device;
+
+  if (disk->parent.port->n_in_flight > 0)
+    {
+      g_set_error (error, VMM_ERROR, VMM_ERROR_BUSY,
+                   "“%s” has unfinished requests, because the host could not carry them out: make "
+                   "room or mend the storage, then resume the machine",
+                   disk->parent.drive_config.backend->name);
+      return FALSE;
+    }
   vmm_state_save_fields (writer, disk_fields, G_N_ELEMENTS (disk_fields), device);
   return TRUE;
 }

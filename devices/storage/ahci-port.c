@@ -163,6 +163,11 @@ ahci_port_notify (AhciPort *port)
 
   if (!(port->guest.cmd & AHCI_CMD_FRE) || port->draining)
     return;
+  if (port->ahci->quiesced)
+    {
+      port->wants_notify = TRUE; /* paused: nothing is written to memory now */
+      return;
+    }
   post_fis (port, RX_SDB, fis, sizeof fis);
   port->guest.sntf |= 1; /* PM port 0 */
   port->guest.is |= AHCI_IS_SDBS;
@@ -309,12 +314,9 @@ ahci_port_drain (AhciPort *port)
       g_mutex_lock (&ahci->parent.parent.lock);
       left = port->n_in_flight;
       drive = port->drive;
-      if (left == 0)
-        {
-          ahci->inside = TRUE;
-          flush_sdb (port, ATA_GOOD, 0);
-          ahci->inside = FALSE;
-        }
+      ahci->inside = TRUE;
+      flush_sdb (port, ATA_GOOD, 0);
+      ahci->inside = FALSE;
       g_mutex_unlock (&ahci->parent.parent.lock);
       if (left == 0 || drive == NULL)
         return;
@@ -570,6 +572,11 @@ ahci_port_work (AhciPort *port)
       port->wants_work = FALSE;
       if (port->drive != NULL && port->drive->drive_ops->work != NULL)
         port->drive->drive_ops->work (port->drive);
+    }
+  if (port->wants_notify && !port->ahci->quiesced)
+    {
+      port->wants_notify = FALSE;
+      ahci_port_notify (port);
     }
   if (port->wants_sdb)
     {

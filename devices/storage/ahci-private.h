@@ -198,7 +198,7 @@ struct _AhciPort
   gboolean draining;  /* aborted commands are still with the back end: fetch nothing */
   gboolean signature; /* to be sent when they are back */
   gboolean running;   /* port_run is on the stack */
-  gboolean wants_run, wants_sdb, wants_work; /* what ahci_port_work is to do */
+  gboolean wants_run, wants_sdb, wants_work, wants_notify; /* what ahci_port_work is to do */
   gboolean detaching;
 };
 

@@ -221,6 +221,7 @@ ahci_resume (VmmDevice *device)
   for (guint i = 0; i < AHCI_N_PORTS; i++)
     ahci_port_kick (&ahci->ports[i]);
   g_mutex_unlock (&device->lock);
+  ahci_schedule (ahci);
 }
 
 static void

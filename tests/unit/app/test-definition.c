@@ -250,6 +250,16 @@ test_refused_values (void)
     { "[disk a]\nfile=x\nboot-index=100\n", "out of range" },
     { "[cdrom a]\nfile=x\nreadonly=false\n", "a cdrom is read-only" },
     { "[cdrom a]\nfile=x\ncache=direct\n", "not known" },
+    { "[cdrom a]\nbus=virtio\n", "has no empty drives" },
+    { "[disk a]\nbus=sata\n", "file: it is missing" },
+    { "[disk a]\nfile=x\nport=1\n", "only bus sata has ports" },
+    { "[disk a]\nfile=x\nbus=sata\nport=7\n", "out of range" },
+    { "[disk a]\nfile=x\nbus=sata\naddress=00:03.0\n", "its controller is at 00:1f.2" },
+    { "[disk a]\nfile=x\nbus=sata\nqueues=2\n", "one queue" },
+    { "[disk a]\nfile=x\nbus=sata\nport=2\n[cdrom b]\nport=2\n", "given twice" },
+    { "[cdrom a]\n[cdrom b]\n[cdrom c]\n[cdrom d]\n[disk e]\nfile=x\nbus=sata\n[disk f]\nfile="
+      "x\nbus=sata\n[disk g]\nfile=x\nbus=sata\n",
+      "6 ports and all are taken" },
     { "[nic a]\nmac=53:54:00:12:34:56\n", "an even first byte" },
     { "[nic a]\nmac=00:00:00:00:00:00\n", "no hardware address" },
     { "[nic a]\nmac=52-54-00-12-34-56\n", "no hardware address" },
@@ -293,6 +303,39 @@ test_refused_values (void)
   assert_refused ("[machine]\nuuid=x\nname=\nmemory=0\n", ":3: [machine] name: the value is empty");
   assert_refused ("[machine]\nuuid=x\nname=\nmemory=0\n",
                   ":4: [machine] memory: 0 is out of range");
+}
+
+/* Drives with a tray, their ports, and cdroms of before there were any. */
+static void
+test_sata (void)
+{
+  guint n;
+  g_autofree char *text = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (AlcoveDefinition) definition =
+      load_good (MACHINE "[cdrom tray]\n[cdrom old]\nfile=x\naddress=00:05.0\n"
+                         "[disk a]\nfile=y\nbus=sata\n[disk b]\nfile=z\nbus=sata\nport=1\n");
+  const AlcoveDiskConfig *const *cdroms = alcove_definition_get_cdroms (definition, &n);
+  const AlcoveDiskConfig *const *disks;
+
+  g_assert_cmpuint (n, ==, 2);
+  g_assert_cmpint (cdroms[0]->bus, ==, ALCOVE_DISK_SATA);
+  g_assert_null (cdroms[0]->file);
+  g_assert_cmpuint (cdroms[0]->port, ==, 3);
+  g_assert_cmpint (cdroms[1]->bus, ==, ALCOVE_DISK_VIRTIO);
+  disks = alcove_definition_get_disks (definition, &n);
+  g_assert_cmpuint (disks[0]->port, ==, 2);
+  g_assert_cmpuint (disks[1]->port, ==, 1);
+  /* Assigned once, kept ever after. */
+  g_assert_true (alcove_definition_assign (definition, &error));
+  g_assert_no_error (error);
+  g_assert_true (alcove_definition_remove_group (definition, "disk b", &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (alcove_definition_get_disks (definition, &n)[0]->port, ==, 2);
+  g_assert_cmpuint (alcove_definition_get_cdroms (definition, &n)[0]->port, ==, 3);
+  g_assert_false (alcove_definition_get_cdroms (definition, &n)[0]->base.address.set);
+  text = alcove_definition_dup_value (definition, "disk a", "port");
+  g_assert_cmpstr (text, ==, "2");
 }
 
 static void
@@ -543,6 +586,7 @@ main (int argc, char **argv)
   g_test_add_func ("/definition/boot-order-fallback", test_boot_order_fallback);
   g_test_add_func ("/definition/refused-groups", test_refused_groups);
   g_test_add_func ("/definition/refused-values", test_refused_values);
+  g_test_add_func ("/definition/sata", test_sata);
   g_test_add_func ("/definition/too-many", test_too_many);
   g_test_add_func ("/definition/mib", test_mib);
   g_test_add_func ("/definition/assign", test_assign);
