@@ -106,7 +106,8 @@ packet_done (ScsiCommand *scsi)
   command->out_count = IO_COD;
   command->out_device = 0;
   if (scsi->overrun && !command->aborted)
-    ahci_command_data_failed (command, AHCI_DATA_OVERFLOW);
+    ahci_command_data_failed (command,
+                              command->prd_left > 0 ? AHCI_DATA_FAULT : AHCI_DATA_OVERFLOW);
   else if (scsi->status == SCSI_STATUS_GOOD && !scsi->cancelled)
     ahci_command_finish (command, ATA_GOOD, 0);
   else

@@ -124,6 +124,22 @@ pin_piece (AhciCommand *command, guint32 length)
   return AHCI_DATA_OK;
 }
 
+/* As much of the entry as is RAM: a driver may describe more memory than the command will use, and
+ * what is not used may be anything. Returns bytes. */
+static guint32
+pin_prefix (AhciCommand *command, guint32 length)
+{
+  guint32 done = 0;
+
+  for (guint32 piece = length; done < length && piece >= 2; piece /= 2)
+    {
+      piece = MIN (piece, length - done);
+      if (pin_piece (command, piece) == AHCI_DATA_OK)
+        done += piece;
+    }
+  return done;
+}
+
 AhciData
 ahci_command_pin (
     AhciCommand *command, guint64 want, gboolean for_write, guint unit, guint64 *ret_length)
@@ -149,6 +165,15 @@ ahci_command_pin (
         {
           guint32 piece = (guint32)MIN (command->prd_left, most);
 
+          if (unit == 0)
+            {
+              guint32 done = pin_prefix (command, piece);
+
+              length += done;
+              if (done < piece)
+                break;
+              continue;
+            }
           result = pin_piece (command, piece);
           if (result == AHCI_DATA_OK)
             {

@@ -274,7 +274,8 @@ void ahci_command_fatal (AhciCommand *command, guint32 is);
 gboolean ahci_command_fetch (AhciCommand *command);
 gboolean ahci_command_write_count (AhciCommand *command);
 /* Pins up to want bytes of the rest of the PRDs into iov. unit: a multiple of so many bytes, all of
- * want unless that takes very many iovecs, OVERFLOW when there is less; 0: as much as there is. */
+ * want unless that takes very many iovecs, OVERFLOW when there is less; 0: as much as there is, up to the first address that is not RAM (then
+ * prd_left is not 0). */
 AhciData ahci_command_pin (
     AhciCommand *command, guint64 want, gboolean for_write, guint unit, guint64 *ret_length);
 void ahci_command_unpin (AhciCommand *command);

@@ -153,6 +153,24 @@ test_bad_memory (Fixture *f, gconstpointer data)
   harness_run (d->h);
   g_assert_cmphex (ahci_port_read (d, 1, 0x10) & 0x20000000, ==, 0x20000000);
   g_assert_cmpuint (f->medium.n_ops[BLOCK_OP_READ], ==, 0);
+  ahci_driver_stop (d, 1);
+  ahci_port_write (d, 1, 0x2c, 1);
+  ahci_port_write (d, 1, 0x2c, 0);
+  ahci_driver_start (d, 1);
+  clear_attention (f);
+  /* More memory than is used, and not RAM there: nobody looks (SeaBIOS does so). */
+  ahci_driver_prepare (d, 1, 0, &(AhciRequest){ .command = 0xa0, .packet = read, .length = 2048 });
+  ahci_driver_put_prd (d, 1, 0, 0, AHCI_DRIVER_RAM - 3072, 0x3fffff);
+  ahci_driver_issue (d, 1, 1, 0);
+  harness_run (d->h);
+  g_assert_cmphex (ahci_port_read (d, 1, 0x20), ==, GOOD);
+  g_assert_cmphex (harness_read_le (d->h, AHCI_DRIVER_RAM - 3072 + 2047, 1), ==,
+                   f->medium.data[5 * 2048 + 2047]);
+  ahci_driver_put_prd (d, 1, 0, 0, AHCI_DRIVER_ABAR, 0x3fffff);
+  harness_write_le (d->h, ahci_driver_table (d, 1, 0) + 0x40, 8, 0); /* TEST UNIT READY */
+  ahci_driver_issue (d, 1, 1, 0);
+  harness_run (d->h);
+  g_assert_cmphex (ahci_port_read (d, 1, 0x20), ==, GOOD);
 }
 
 static void
