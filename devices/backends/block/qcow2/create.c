@@ -130,17 +130,20 @@ write_tables (Qcow2 *q)
   for (guint64 b = 0; r == 0 && b < blocks; b++)
     {
       guint64 base = b << q->block_bits;
+      guint64 n = MIN (G_GUINT64_CONSTANT (1) << q->block_bits, total - base);
 
       memset (buffer, 0, q->cluster_size);
-      for (guint64 i = 0; i < G_GUINT64_CONSTANT (1) << q->block_bits && base + i < total; i++)
+      for (guint64 i = 0; i < n; i++)
         qcow2_refcount_write_entry (q, buffer, i, 1);
-      r = block_file_write (file, (1 + table + b) << q->cluster_bits, buffer, q->cluster_size);
+      /* The rest of a large cluster stays a hole. */
+      r = block_file_write (file, (1 + table + b) << q->cluster_bits, buffer,
+                            ((n << q->refcount_order) + 7) / 8);
     }
   memset (buffer, 0, table << q->cluster_bits);
   for (guint64 b = 0; b < blocks; b++)
     be64_put (buffer + b * 8, (1 + table + b) << q->cluster_bits);
   if (r == 0)
-    r = block_file_write (file, q->table_offset, buffer, table << q->cluster_bits);
+    r = block_file_write (file, q->table_offset, buffer, blocks * 8);
   /* The header last: until then it is no image. */
   if (r == 0)
     r = file->ops->flush (file);

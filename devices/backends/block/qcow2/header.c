@@ -434,8 +434,11 @@ qcow2_header_write (Qcow2 *q)
     }
   if (!fits)
     return -ENOSPC;
+  /* The rest of a large cluster stays a hole. */
+  if (q->backing_file != NULL)
+    at += (guint32)strlen (q->backing_file);
   qcow2_io_begin (q);
-  r = block_file_write (q->parent.file, 0, area, size);
+  r = block_file_write (q->parent.file, 0, area, MIN (size, (at + 4095) & ~4095u));
   qcow2_io_end (q);
   return r;
 }
