@@ -132,6 +132,13 @@ resize_image (
     return refuse_format (image->name, info.format, "resized", error);
   if (size < info.size && !force && !prove_empty (image, size, progress, error))
     return FALSE;
+  /* An image keeps data that is there, be it zeroes: the decision to drop it is made here. */
+  if (size < info.size)
+    {
+      result = block_image_write_zeroes (image, size, info.size - size, TRUE);
+      if (result < 0)
+        return vmm_error_set_errno (error, result, "“%s” cannot be resized", image->name);
+    }
   if (!image->ops->resize (image, size, progress, error))
     return FALSE;
   result = block_image_flush (image);

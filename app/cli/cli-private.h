@@ -31,6 +31,7 @@ int cli_show (Cli *cli, int argc, char **argv);
 int cli_create (Cli *cli, int argc, char **argv);
 int cli_delete (Cli *cli, int argc, char **argv);
 int cli_disk (Cli *cli, int argc, char **argv);
+int cli_export (Cli *cli, int argc, char **argv);
 int cli_import (Cli *cli, int argc, char **argv);
 int cli_start (Cli *cli, int argc, char **argv);
 int cli_run (Cli *cli, int argc, char **argv);

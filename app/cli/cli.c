@@ -42,6 +42,11 @@ static const CliVerb verbs[] = {
     "changed\n"
     "is said first; with --dry-run nothing else is done.",
     cli_import },
+  { "export", "NAME TO", "write a machine for other programs",
+    "TO is the file (ova: for VMware, VirtualBox and others) or the folder to make (qcow2: a "
+    "machine\n"
+    "of Alcove; libvirt: domain XML; kubevirt: a VirtualMachine). What is lost is said first.",
+    cli_export },
   { "start", "NAME", "start a machine; it goes on when this command ends", NULL, cli_start },
   { "run", "", "run a throw-away machine made from options",
     "Ends when the machine does. The exit status is the guest's: (value << 1) | 1 where it wrote\n"

@@ -268,6 +268,14 @@ gboolean block_qcow2_format (BlockFile *file,
                              const BlockProgress *progress,
                              GError **error);
 
+/* The disk as a streamOptimized VMDK (for appliances) into to, which is empty. name: the file's, for
+ * its descriptor. */
+gboolean block_vmdk_write_stream (BlockImage *from,
+                                  BlockFile *to,
+                                  const char *name,
+                                  const BlockProgress *progress,
+                                  GError **error);
+
 /* Conveniences. What the format does not support: -ENOTSUP, or NOT_SUPPORTED by name. Bounds are
  * checked (-EINVAL). */
 guint64 block_image_get_size (BlockImage *image);
