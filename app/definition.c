@@ -605,6 +605,8 @@ alcove_definition_disk_has_address (AlcoveDefinition *self, const AlcoveDiskConf
 {
   GPtrArray *disks = self->parsed.by_kind[ALCOVE_KIND_DISK];
 
+  if (disk->bus == ALCOVE_DISK_SCSI || disk->bus == ALCOVE_DISK_SATA)
+    return FALSE;
   if (disk->bus != ALCOVE_DISK_NVME)
     return TRUE;
   for (guint i = 0; i < disks->len; i++)
@@ -656,8 +658,7 @@ needs_address (AlcoveDefinition *self, const AlcoveDeviceConfig *device)
       ((const AlcoveDiskConfig *)device)->bus == ALCOVE_DISK_SATA)
     return FALSE;
   if (device->kind == ALCOVE_KIND_DISK)
-    return !is_scsi_disk (device) &&
-           alcove_definition_disk_has_address (self, (const AlcoveDiskConfig *)device);
+    return alcove_definition_disk_has_address (self, (const AlcoveDiskConfig *)device);
   if (device->kind == ALCOVE_KIND_DISPLAY)
     return ((const AlcoveDisplayConfig *)device)->type != ALCOVE_DISPLAY_NONE;
   return !is_scsi_disk (device);

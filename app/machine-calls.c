@@ -565,6 +565,52 @@ alcove_machine_get_stats_finish (AlcoveMachine *self, GAsyncResult *result, GErr
   return g_variant_get_child_value (call->result, 0);
 }
 
+/* Disks that come and go. */
+
+void
+alcove_machine_add_disk_async (AlcoveMachine *self,
+                               const char *group,
+                               GCancellable *cancellable,
+                               GAsyncReadyCallback callback,
+                               gpointer user_data)
+{
+  g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
+
+  g_task_set_source_tag (task, alcove_machine_add_disk_async);
+  return_call (task, "AddDisk", g_variant_new ("(s)", group));
+}
+
+char *
+alcove_machine_add_disk_finish (AlcoveMachine *self, GAsyncResult *result, GError **error)
+{
+  Call *call = g_task_get_task_data (G_TASK (result));
+  char *group;
+
+  if (!g_task_propagate_boolean (G_TASK (result), error))
+    return NULL;
+  g_variant_get (call->result, "(s)", &group);
+  return group;
+}
+
+void
+alcove_machine_remove_disk_async (AlcoveMachine *self,
+                                  const char *name,
+                                  gboolean force,
+                                  guint timeout_ms,
+                                  GCancellable *cancellable,
+                                  GAsyncReadyCallback callback,
+                                  gpointer user_data)
+{
+  GVariantBuilder options;
+
+  g_variant_builder_init (&options, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add (&options, "{sv}", "force", g_variant_new_boolean (force));
+  g_variant_builder_add (&options, "{sv}", "timeout-ms", g_variant_new_uint32 (timeout_ms));
+  /* The process answers in that time, and some. */
+  simple_call (self, "RemoveDisk", g_variant_new ("(sa{sv})", name, &options), NULL,
+               (int)MIN (timeout_ms, G_MAXINT - 60000) + 60000, cancellable, callback, user_data);
+}
+
 /* Force off: ask, wait for the lock, then insist. */
 
 typedef struct

@@ -84,6 +84,23 @@ void alcove_machine_save_async (AlcoveMachine *self,
                                 GCancellable *cancellable,
                                 GAsyncReadyCallback callback,
                                 gpointer user_data);
+/* Plugs a disk into the running machine. group: the text of a [disk NAME] group. finish returns the
+ * group as it is then, with its slot (transfer full). machine.conf is the caller's to edit. */
+void alcove_machine_add_disk_async (AlcoveMachine *self,
+                                    const char *group,
+                                    GCancellable *cancellable,
+                                    GAsyncReadyCallback callback,
+                                    gpointer user_data);
+char *alcove_machine_add_disk_finish (AlcoveMachine *self, GAsyncResult *result, GError **error);
+/* Takes one out, when the guest has released it; force does not ask the guest. timeout_ms: how long
+ * the guest may take. */
+void alcove_machine_remove_disk_async (AlcoveMachine *self,
+                                       const char *name,
+                                       gboolean force,
+                                       guint timeout_ms,
+                                       GCancellable *cancellable,
+                                       GAsyncReadyCallback callback,
+                                       gpointer user_data);
 /* Ends any save or snapshot of the machine that is under way. */
 void alcove_machine_cancel_save_async (AlcoveMachine *self,
                                        GCancellable *cancellable,

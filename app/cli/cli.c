@@ -16,8 +16,8 @@ static const CliVerb verbs[] = {
     "Prints the new machine's folder name, which the other verbs take as NAME.", cli_create },
   { "delete", "NAME", "move a stopped machine to the trash",
     "Prints a token; \"alcove delete --undo TOKEN\" brings the machine back.", cli_delete },
-  { "disk", "VERB", "disk images: create, info, check, resize, convert, compact, backup...", NULL,
-    cli_disk },
+  { "disk", "VERB", "disks: add, remove, create, info, check, resize, convert, compact, backup...",
+    NULL, cli_disk },
   { "snapshot", "COMMAND NAME...", "keep a machine's state and come back to it",
     "Commands:\n"
     "  create NAME [TITLE]             take a snapshot, running or not; prints its id\n"

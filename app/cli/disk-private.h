@@ -45,6 +45,8 @@ void cli_work_end (CliWork *work);
 gboolean cli_work_is_cancelled (CliWork *work);
 
 /* The verbs of disk. argv[0] is "disk". */
+int cli_disk_add (Cli *cli, int argc, char **argv);
+int cli_disk_remove (Cli *cli, int argc, char **argv);
 int cli_disk_create (Cli *cli, int argc, char **argv);
 int cli_disk_info (Cli *cli, int argc, char **argv);
 int cli_disk_check (Cli *cli, int argc, char **argv);

@@ -10,6 +10,12 @@
 #define IMAGE_WORDS "(NAME [DISK] | FILE --format F)"
 
 static const CliVerb disk_verbs[] = {
+  { "disk add", "NAME --file FILE --format F", "give a machine a disk, also while it runs",
+    "Prints the disk's name.", cli_disk_add },
+  { "disk remove", "NAME DISK", "take a disk away, also while the machine runs",
+    "A running guest is asked to release it, and unmounts nothing by itself: do that first. The\n"
+    "image file stays.",
+    cli_disk_remove },
   { "disk create", "FILE SIZE", "make an empty image", NULL, cli_disk_create },
   { "disk info", IMAGE_WORDS, "format, sizes, backing images, snapshots", NULL, cli_disk_info },
   { "disk check", IMAGE_WORDS, "look for damage",

@@ -12,6 +12,8 @@
 #include "app/machine1.h"
 #include "app/error.h"
 #include "devices/backends/spice/spice.h"
+#include "app/runner/control-disks.h"
+#include "app/runner/hotplug.h"
 #include "app/runner/stats.h"
 #include "app/runner/typing.h"
 
@@ -508,6 +510,12 @@ listen_on (RunnerControl *self, GError **error)
                                  guid, NULL, NULL, error);
 }
 
+static gboolean
+devices_must_stay (gpointer user_data)
+{
+  return runner_saving_is_busy (user_data);
+}
+
 RunnerControl *
 runner_control_new (RunnerMachine *machine,
                     AlcoveDefinition *definition,
@@ -544,6 +552,8 @@ runner_control_new (RunnerMachine *machine,
       "signal::handle-change-medium", on_change_medium, self, "signal::handle-eject-medium",
       on_eject_medium, self, NULL);
   self->saving = runner_saving_new (machine, definition, self->skeleton, saved, user_data);
+  runner_hotplug_set_hold_func (machine, devices_must_stay, self->saving);
+  runner_control_disks_connect (self->skeleton, machine);
   if (make_folder (folder, error))
     self->server = listen_on (self, error);
   if (self->server == NULL)
@@ -562,6 +572,8 @@ runner_control_free (RunnerControl *self)
   if (self == NULL)
     return;
   runner_typing_free (self->typing);
+  runner_hotplug_set_hold_func (self->machine, NULL, NULL);
+  runner_hotplug_cancel_all (self->machine);
   runner_saving_free (self->saving);
   if (self->server != NULL)
     {

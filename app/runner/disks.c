@@ -88,6 +88,7 @@ make_virtio (RunnerMachine *self,
 {
   g_autofree char *id = runner_device_id (&config->base);
 
+  disk->own_function = TRUE;
   disk->device = runner_device_begin (self, "virtio-blk", id, &config->base, error);
   return disk->device != NULL &&
          runner_device_finish (
@@ -218,6 +219,7 @@ make_nvme (RunnerMachine *self,
 
   derive_uuid (self, "nvme-namespace", config->base.name, space.uuid);
   disk->nsid = space.nsid;
+  disk->own_function = TRUE;
   disk->device = vmm_machine_find_device (vmm_vm_get_machine (self->vm), id);
   if (disk->device == NULL)
     return make_controller (self, config, &space, disk, error);

@@ -29,6 +29,9 @@ struct _RunnerMachine
   GPtrArray *nets;      /* of NetBackend */
   GPtrArray *chars;     /* of CharBackend */
   GPtrArray *console_names;
+  gboolean (*hold_func) (gpointer user_data); /* (nullable) devices must stay now */
+  gpointer hold_data;
+  GPtrArray *ejects;    /* of RunnerEject: disks that the guest was asked to release */
   GHashTable *consoles; /* name -> CharBackend, a hub (borrowed from chars) */
 };
 
@@ -66,6 +69,7 @@ typedef struct
   VmmDevice *device;     /* the disk, or the controller it is a part of */
   guint nsid;            /* NVMe: its namespace */
   guint target;          /* SCSI: its target, from 1 */
+  gboolean own_function; /* device is a PCI function: the disk's, or its controller's */
 } RunnerDisk;
 /* Opens a disk and makes it part of the machine, with a controller of its own or on one that is
  * there. Also while the machine runs; the guest is not told of new PCI functions here. */
@@ -96,3 +100,5 @@ gboolean runner_scsi_attach (RunnerMachine *self,
                              BlockBackend *backend,
                              RunnerDisk *disk,
                              GError **error);
+/* hotplug.c */
+void runner_hotplug_init (RunnerMachine *self);

@@ -434,6 +434,12 @@ runner_saving_new (RunnerMachine *machine,
   return self;
 }
 
+gboolean
+runner_saving_is_busy (RunnerSaving *self)
+{
+  return self->save != NULL;
+}
+
 void
 runner_saving_free (RunnerSaving *self)
 {

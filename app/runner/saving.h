@@ -20,5 +20,7 @@ RunnerSaving *runner_saving_new (RunnerMachine *machine,
                                  AlcoveMachine1 *skeleton,
                                  RunnerSavedFunc saved,
                                  gpointer user_data);
+/* A save is under way: the machine's devices must stay as they are. */
+gboolean runner_saving_is_busy (RunnerSaving *saving);
 /* Cancels what is under way. Before the machine goes. */
 void runner_saving_free (RunnerSaving *saving);

@@ -81,8 +81,21 @@ on_presence (gpointer opaque, guint slot, gboolean present)
 
   if (port->parent.core == NULL)
     return;
+  pci_bus_lock_config (port->host.bus);
   set_presence (port, occupied (port), TRUE);
   update_interrupt (port);
+  pci_bus_unlock_config (port->host.bus);
+}
+
+/* PCI lock held. */
+static void
+eject (RootPort *port)
+{
+  void (*ejected) (gpointer user_data) = port->host.ejected;
+
+  port->host.ejected = NULL;
+  if (ejected != NULL)
+    ejected (port->host.eject_data);
 }
 
 static const PciBusOps bus_ops = {
@@ -100,14 +113,8 @@ config_written (PciDevice *device, guint offset, guint size)
     return;
   control = pci_device_get_config (device, port->host.cap + PCI_EXP_SLTCTL, 2);
   /* Power Controller Control: 1 is off. The guest is done with the device. */
-  if ((control & ~(guint)port->host.slotctl & PCI_EXP_SLTCTL_PCC) != 0 &&
-      port->host.ejected != NULL)
-    {
-      void (*ejected) (gpointer user_data) = port->host.ejected;
-
-      port->host.ejected = NULL;
-      ejected (port->host.eject_data);
-    }
+  if ((control & ~(guint)port->host.slotctl & PCI_EXP_SLTCTL_PCC) != 0)
+    eject (port);
   port->host.slotctl = (guint16)control;
   update_interrupt (port);
 }
@@ -118,15 +125,55 @@ pcie_root_port_request_eject (PciDevice *device,
                               gpointer user_data)
 {
   RootPort *port = (RootPort *)device;
-  guint control = pci_device_get_config (device, port->host.cap + PCI_EXP_SLTCTL, 2);
+  gboolean pressed;
 
-  if (!occupied (port) || (control & PCI_EXP_SLTCTL_PCC) != 0)
-    return FALSE;
-  port->host.ejected = done;
-  port->host.eject_data = user_data;
-  set_bits (port, PCI_EXP_SLTSTA, 0, PCI_EXP_SLTSTA_ABP);
-  update_interrupt (port);
-  return TRUE;
+  pci_bus_lock_config (port->host.bus);
+  pressed = occupied (port) && (pci_device_get_config (device, port->host.cap + PCI_EXP_SLTCTL, 2) &
+                                PCI_EXP_SLTCTL_PCC) == 0;
+  if (pressed)
+    {
+      port->host.ejected = done;
+      port->host.eject_data = user_data;
+      set_bits (port, PCI_EXP_SLTSTA, 0, PCI_EXP_SLTSTA_ABP);
+      update_interrupt (port);
+    }
+  pci_bus_unlock_config (port->host.bus);
+  return pressed;
+}
+
+void
+pcie_root_port_cancel_eject (PciDevice *device)
+{
+  RootPort *port = (RootPort *)device;
+
+  pci_bus_lock_config (port->host.bus);
+  port->host.ejected = NULL;
+  pci_bus_unlock_config (port->host.bus);
+}
+
+static guint
+read_control (RootPort *port)
+{
+  guint control;
+
+  pci_bus_lock_config (port->host.bus);
+  control = pci_device_get_config (&port->parent, port->host.cap + PCI_EXP_SLTCTL, 2);
+  pci_bus_unlock_config (port->host.bus);
+  return control;
+}
+
+gboolean
+pcie_root_port_is_heard (PciDevice *device)
+{
+  guint needed = PCI_EXP_SLTCTL_HPIE | PCI_EXP_SLTCTL_ABPE;
+
+  return (read_control ((RootPort *)device) & needed) == needed;
+}
+
+gboolean
+pcie_root_port_is_off (PciDevice *device)
+{
+  return (read_control ((RootPort *)device) & PCI_EXP_SLTCTL_PCC) != 0;
 }
 
 PciBus *
@@ -140,13 +187,15 @@ root_port_reset (VmmDevice *device, VmmResetKind kind)
 {
   RootPort *port = (RootPort *)device;
 
+  pci_bus_lock_config (port->host.bus);
   port->host.asserted = FALSE;
-  port->host.ejected = NULL;
+  eject (port); /* no driver holds the device any more */
   pci_device_reset (&port->parent);
   port->host.slotctl =
       (guint16)pci_device_get_config (&port->parent, port->host.cap + PCI_EXP_SLTCTL, 2);
   set_presence (port, occupied (port), FALSE);
   update_interrupt (port);
+  pci_bus_unlock_config (port->host.bus);
 }
 
 static gboolean

@@ -9,10 +9,16 @@
 extern const VmmDeviceOps pcie_root_port_ops;
 
 PciBus *pcie_root_port_get_bus (PciDevice *port);
+/* A driver of the guest hears the slot's events; without one a button is pressed in vain. */
+gboolean pcie_root_port_is_heard (PciDevice *port);
+/* The guest has switched the slot's power off: nothing of it uses the device. */
+gboolean pcie_root_port_is_off (PciDevice *port);
 /* Presses the attention button: the guest takes its driver off and switches the slot's power off.
- * done (nullable): once, when it did, on a vCPU thread with the PCI lock held: forward it to the
- * control thread, which then unrealizes the device. FALSE: the slot is empty or its power is off
- * already, so the device can be taken out at once. */
+ * done (nullable): once, when it did (or was reset, which is as good), on any thread with the PCI
+ * lock held: forward it to the control thread, which then unrealizes the device. FALSE: the slot is
+ * empty or its power is off already, so the device can be taken out at once. */
 gboolean pcie_root_port_request_eject (PciDevice *port,
                                        void (*done) (gpointer user_data),
                                        gpointer user_data);
+/* Forgets done; after return it is not called. */
+void pcie_root_port_cancel_eject (PciDevice *port);

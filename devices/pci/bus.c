@@ -50,6 +50,18 @@ pci_bus_get_root (PciBus *bus)
   return bus;
 }
 
+void
+pci_bus_lock_config (PciBus *bus)
+{
+  g_rec_mutex_lock (&pci_bus_get_root (bus)->config_lock);
+}
+
+void
+pci_bus_unlock_config (PciBus *bus)
+{
+  g_rec_mutex_unlock (&pci_bus_get_root (bus)->config_lock);
+}
+
 PciDevice *
 pci_bus_find (PciBus *bus, guint devfn)
 {

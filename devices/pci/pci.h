@@ -137,6 +137,9 @@ PciBus *pci_bus_new (VmmMachine *machine, const char *name, const PciBusOps *ops
 void pci_bus_free (PciBus *bus);
 const char *pci_bus_get_name (PciBus *bus);
 PciDevice *pci_bus_find (PciBus *bus, guint devfn);
+/* Holds off the guest's config accesses and BAR moves on the whole tree; recursive. Any thread. */
+void pci_bus_lock_config (PciBus *bus);
+void pci_bus_unlock_config (PciBus *bus);
 /* Root only: a config access by bus number, devfn, offset (0..4095), from CF8/CFC or ECAM. Absent
  * functions read all-ones. */
 guint32 pci_bus_config_read (PciBus *root, guint bus_nr, guint devfn, guint offset, guint size);

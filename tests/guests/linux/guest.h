@@ -17,6 +17,7 @@ int guest_draw (int argc, char **argv);
 int guest_efi (int argc, char **argv);
 int guest_events (int argc, char **argv);
 int guest_memory (int argc, char **argv);
+int guest_nvme (int argc, char **argv);
 int guest_report (int argc, char **argv);
 
 /* The value of NAME=... on the kernel command line, up to the next blank, or (rest) up to the end

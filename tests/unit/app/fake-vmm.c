@@ -295,6 +295,37 @@ on_delete_disk_snapshot (AlcoveMachine1 *machine,
   return TRUE;
 }
 
+/* The group comes back as it was; a disk called "stuck" is never released. */
+static gboolean
+on_add_disk (AlcoveMachine1 *machine, GDBusMethodInvocation *call, const char *group, Fake *fake)
+{
+  note (fake, "add-disk\n");
+  alcove_machine1_complete_add_disk (machine, call, group);
+  return TRUE;
+}
+
+static gboolean
+on_remove_disk (AlcoveMachine1 *machine,
+                GDBusMethodInvocation *call,
+                const char *name,
+                GVariant *options,
+                Fake *fake)
+{
+  gboolean force = FALSE;
+
+  (void)g_variant_lookup (options, "force", "b", &force);
+  note (fake, force ? "remove-disk by force\n" : "remove-disk\n");
+  if (strcmp (name, "stuck") == 0 && !force)
+    g_dbus_method_invocation_return_dbus_error (
+        call, alcove_error_code_to_dbus (ALCOVE_ERROR_FAILED), "The guest did not release it");
+  else if (strcmp (name, "later") == 0)
+    g_dbus_method_invocation_return_dbus_error (
+        call, alcove_error_code_to_dbus (ALCOVE_ERROR_NOT_FOUND), "No such disk");
+  else
+    alcove_machine1_complete_remove_disk (machine, call);
+  return TRUE;
+}
+
 static gboolean
 on_signal (gpointer user_data)
 {
@@ -333,6 +364,8 @@ connect_handlers (Fake *fake)
     { "handle-attach-spice", G_CALLBACK (on_attach_spice) },
     { "handle-snapshot", G_CALLBACK (on_snapshot) },
     { "handle-delete-disk-snapshot", G_CALLBACK (on_delete_disk_snapshot) },
+    { "handle-add-disk", G_CALLBACK (on_add_disk) },
+    { "handle-remove-disk", G_CALLBACK (on_remove_disk) },
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (handlers); i++)

@@ -359,6 +359,53 @@ test_stubborn (void)
   g_assert_cmpstr (last_err, ==, "alcove start: The fake refuses\n");
 }
 
+/* disk add and remove: the file is edited when the machine took the disk, and let it go. */
+static void
+test_disks_come_and_go (void)
+{
+  g_autofree char *log_path =
+      g_build_filename (app_dirs_root, "data/alcove/machines/plugs/log/fake", NULL);
+  g_autofree char *conf_path =
+      g_build_filename (app_dirs_root, "data/alcove/machines/plugs/machine.conf", NULL);
+  g_autofree char *log = NULL, *conf = NULL;
+
+  g_assert_cmpint (run ("create Plugs --no-disk --firmware bios"), ==, 0);
+  g_assert_cmpint (run ("disk add plugs"), ==, 2);
+  g_assert_cmpint (run ("disk add plugs --file /x.img"), ==, 2);
+  assert_in (last_err, "which format");
+  g_assert_cmpint (run ("disk add nobody --file /x.img --format raw"), ==, 3);
+  g_assert_cmpint (run ("disk add plugs --file /x.img --format raw"), ==, 0);
+  g_assert_cmpstr (last_out, ==, "data\n");
+  g_assert_cmpint (run ("disk add plugs --file /y.img --format qcow2 --bus nvme --serial S1"), ==,
+                   0);
+  g_assert_cmpstr (last_out, ==, "data2\n");
+  g_assert_cmpint (run ("disk add plugs --file /y.img --format qcow2 --bus tape"), ==, 1);
+  g_assert_cmpint (run ("disk add plugs --file /z.img --format raw --name data"), ==, 1);
+  assert_in (last_err, "already has");
+
+  g_assert_cmpint (run ("start plugs"), ==, 0);
+  g_assert_cmpint (run ("disk add plugs --file /z.img --format raw --name stuck"), ==, 0);
+  g_assert_cmpint (run ("disk remove plugs stuck"), ==, 1);
+  assert_in (last_err, "did not release");
+  g_assert_true (g_file_get_contents (conf_path, &conf, NULL, NULL));
+  assert_in (conf, "[disk stuck]\nfile = /z.img\nformat = raw\naddress = 03:00.0\n");
+  g_assert_cmpint (run ("disk remove plugs stuck --force"), ==, 0);
+  g_assert_cmpint (run ("disk remove plugs data2"), ==, 0);
+  g_assert_cmpint (run ("disk remove plugs data2"), ==, 1);
+  g_assert_cmpint (run ("disk remove plugs data --timeout 0"), ==, 2);
+  /* Written into the file while the machine ran: it only leaves the file. */
+  set_conf ("plugs", "\n[disk later]\nfile = l.img\n");
+  g_assert_cmpint (run ("disk remove plugs later"), ==, 0);
+  g_assert_cmpint (run ("stop plugs --force"), ==, 0);
+  g_assert_cmpint (run ("disk remove plugs data"), ==, 0);
+  g_free (conf);
+  g_assert_true (g_file_get_contents (conf_path, &conf, NULL, NULL));
+  g_assert_null (strstr (conf, "[disk"));
+  g_assert_true (g_file_get_contents (log_path, &log, NULL, NULL));
+  g_assert_cmpstr (log, ==,
+                   "add-disk\nremove-disk\nremove-disk by force\nremove-disk\nremove-disk\n");
+}
+
 static void
 test_console (void)
 {
@@ -526,6 +573,7 @@ main (int argc, char **argv)
   g_test_add_func ("/cli/life", test_life);
   g_test_add_func ("/cli/stubborn", test_stubborn);
   g_test_add_func ("/cli/snapshots", test_snapshots);
+  g_test_add_func ("/cli/disks-come-and-go", test_disks_come_and_go);
   g_test_add_func ("/cli/clone", test_clone);
   g_test_add_func ("/cli/console", test_console);
   g_test_add_func ("/cli/run", test_run);

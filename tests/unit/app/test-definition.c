@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "app/definition.h"
+#include "app/definition-disks.h"
 
 #include <string.h>
 #include "app-dirs.h"
@@ -461,6 +461,81 @@ test_assign_nvme (void)
 }
 
 static void
+assert_add_refused (
+    AlcoveDefinition *definition, const char *text, gboolean live, guint code, const char *expected)
+{
+  g_autofree char *before = alcove_definition_to_text (definition);
+  g_autofree char *after = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (alcove_definition_add_disk (definition, text, live, &error));
+  g_assert_error (error, ALCOVE_ERROR, (int)code);
+  if (strstr (error->message, expected) == NULL)
+    g_error ("\"%s\" is not in \"%s\"", expected, error->message);
+  after = alcove_definition_to_text (definition);
+  g_assert_cmpstr (after, ==, before);
+}
+
+/* Disks that come and go. */
+static void
+test_disks (void)
+{
+  g_autoptr (AlcoveDefinition) definition =
+      load_good (MACHINE "[disk a]\nfile=a\nbus=nvme\ncontroller=fast\nqueues=3\n"
+                         "address=00:05.0\nnamespace=1\n"
+                         "[disk b]\nfile=b\nbus=nvme\ncontroller=fast\nnamespace=2\n");
+  g_autoptr (GError) error = NULL;
+  g_autofree char *name = NULL, *group = NULL, *queues = NULL;
+
+  name = alcove_definition_add_disk (definition, "[disk c]\nfile=c\n", TRUE, &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (name, ==, "c");
+  assert_address (definition, "disk c", "01:00.0");
+  g_free (name);
+  name = alcove_definition_add_disk (
+      definition, "# mine\n[disk d]\nfile=d\nbus=nvme\ncontroller=fast\n", TRUE, &error);
+  g_assert_no_error (error);
+  assert_address (definition, "disk d", NULL);
+  group = alcove_definition_dup_disk_group (definition, "d");
+  g_assert_cmpstr (group, ==, "[disk d]\nfile = d\nbus = nvme\ncontroller = fast\nnamespace = 3\n");
+  g_assert_null (alcove_definition_dup_disk_group (definition, "zz"));
+
+  assert_add_refused (definition, "[disk c]\nfile=c\n", TRUE, ALCOVE_ERROR_EXISTS, "[disk c]");
+  assert_add_refused (definition, "[disk e]\nfile=e\naddress=00:09.0\n", TRUE, ALCOVE_ERROR_INVALID,
+                      "only slots for hot-plug");
+  assert_add_refused (definition, "[disk e]\nfile=e\n[disk f]\nfile=f\n", TRUE,
+                      ALCOVE_ERROR_INVALID, "one group");
+  assert_add_refused (definition, "[nic e]\n", TRUE, ALCOVE_ERROR_INVALID, "one group");
+  assert_add_refused (definition, "", TRUE, ALCOVE_ERROR_INVALID, "one group");
+  assert_add_refused (definition, "[disk E]\nfile=e\n", TRUE, ALCOVE_ERROR_INVALID, "one group");
+  assert_add_refused (definition, "[disk e]\nfile=e\nno=1\n", TRUE, ALCOVE_ERROR_INVALID,
+                      "not known");
+  assert_add_refused (definition, "[disk e]\nfile=e\naddress=01:00.0\n", TRUE, ALCOVE_ERROR_INVALID,
+                      "taken by [disk c]");
+  for (guint i = 2; i <= ALCOVE_PCI_N_PORTS; i++)
+    {
+      g_autofree char *text = g_strdup_printf ("[disk p%u]\nfile=p\n", i);
+      g_autofree char *added = alcove_definition_add_disk (definition, text, TRUE, &error);
+
+      g_assert_no_error (error);
+    }
+  assert_add_refused (definition, "[disk e]\nfile=e\n", TRUE, ALCOVE_ERROR_BUSY,
+                      "slots for hot-plug are taken");
+  g_free (name);
+  name = alcove_definition_add_disk (definition, "[disk e]\nfile=e\n", FALSE, &error);
+  g_assert_cmpstr (name, ==, "e"); /* off, any place will do: it gets one with the others */
+  assert_address (definition, "disk e", NULL);
+
+  /* The controller stays where it is when its first disk goes. */
+  g_assert_true (alcove_definition_remove_disk (definition, "a", &error));
+  assert_address (definition, "disk b", "00:05.0");
+  queues = alcove_definition_dup_value (definition, "disk b", "queues");
+  g_assert_cmpstr (queues, ==, "3");
+  g_assert_false (alcove_definition_remove_disk (definition, "a", &error));
+  g_assert_error (error, ALCOVE_ERROR, ALCOVE_ERROR_NOT_FOUND);
+}
+
+static void
 test_assign_full (void)
 {
   g_autoptr (GString) text = g_string_new (MACHINE);
@@ -592,6 +667,7 @@ main (int argc, char **argv)
   g_test_add_func ("/definition/assign", test_assign);
   g_test_add_func ("/definition/assign-nvme", test_assign_nvme);
   g_test_add_func ("/definition/assign-full", test_assign_full);
+  g_test_add_func ("/definition/disks", test_disks);
   g_test_add_func ("/definition/edit", test_edit);
   g_test_add_func ("/definition/save", test_save);
   g_test_add_func ("/definition/json", test_json);

@@ -624,6 +624,7 @@ test_hotplug (void)
       0x03c0 | PCI_EXP_SLTCTL_HPIE | PCI_EXP_SLTCTL_PDCE | PCI_EXP_SLTCTL_ABPE |
           PCI_EXP_SLTCTL_DLLSCE);
   g_assert_false (f.level);
+  g_assert_true (pcie_root_port_is_heard (port));
   g_assert_false (pcie_root_port_request_eject (port, NULL, NULL));
   a = add_device (&f, pcie_root_port_get_bus (port), "a", 0);
   g_assert_false (f.level);
@@ -647,11 +648,32 @@ test_hotplug (void)
       0x03c0 | PCI_EXP_SLTCTL_PCC | PCI_EXP_SLTCTL_HPIE | PCI_EXP_SLTCTL_PDCE |
           PCI_EXP_SLTCTL_DLLSCE);
   g_assert_cmpint (ejected, ==, 1);
+  g_assert_true (pcie_root_port_is_off (port));
+  g_assert_false (
+      pcie_root_port_request_eject (port, (void (*) (gpointer))g_atomic_int_inc, &ejected));
   vmm_device_unrealize (&a->parent.parent);
   vmm_device_free (&a->parent.parent);
   g_assert_true (f.level);
   g_assert_cmphex (rd (&f, 0, fn, cap + PCI_EXP_SLTSTA, 2), ==,
                    PCI_EXP_SLTSTA_PDC | PCI_EXP_SLTSTA_DLLSC);
+
+  /* Given up: the guest's answer comes to nobody. Then a reset, which is as good as an answer. */
+  vmm_machine_reset_devices (f.h->machine, VMM_RESET_COLD);
+  g_assert_false (pcie_root_port_is_heard (port));
+  g_assert_false (pcie_root_port_is_off (port));
+  a = add_device (&f, pcie_root_port_get_bus (port), "a", 0);
+  g_assert_true (
+      pcie_root_port_request_eject (port, (void (*) (gpointer))g_atomic_int_inc, &ejected));
+  pcie_root_port_cancel_eject (port);
+  wr (&f, 0, fn, cap + PCI_EXP_SLTCTL, 2, 0x03c0 | PCI_EXP_SLTCTL_PCC);
+  g_assert_cmpint (ejected, ==, 1);
+  wr (&f, 0, fn, cap + PCI_EXP_SLTCTL, 2, 0x03c0);
+  g_assert_true (
+      pcie_root_port_request_eject (port, (void (*) (gpointer))g_atomic_int_inc, &ejected));
+  vmm_machine_reset_devices (f.h->machine, VMM_RESET_WARM);
+  g_assert_cmpint (ejected, ==, 2);
+  vmm_machine_reset_devices (f.h->machine, VMM_RESET_WARM);
+  g_assert_cmpint (ejected, ==, 2);
   tear_down (&f);
 }
 

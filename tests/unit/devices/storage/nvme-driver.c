@@ -196,14 +196,28 @@ nvme_driver_plug (NvmeDriver *d, NvmeDisk **disks, guint n, guint n_queues, guin
   nvme_driver_set_bars (d);
 }
 
-void
-nvme_driver_enable_msix (NvmeDriver *d)
+static guint
+find_msix (NvmeDriver *d)
 {
   guint cap = config_read (d, PCI_CAPABILITY_LIST, 1);
-  guint n;
 
   while (config_read (d, cap, 1) != PCI_CAP_ID_MSIX)
     cap = config_read (d, cap + 1, 1);
+  return cap;
+}
+
+void
+nvme_driver_disable_msix (NvmeDriver *d)
+{
+  config_write (d, find_msix (d) + PCI_MSIX_FLAGS, 2, 0);
+}
+
+void
+nvme_driver_enable_msix (NvmeDriver *d)
+{
+  guint cap = find_msix (d);
+  guint n;
+
   n = (config_read (d, cap + PCI_MSIX_FLAGS, 2) & PCI_MSIX_FLAGS_QSIZE) + 1;
   for (guint i = 0; i < n; i++)
     {

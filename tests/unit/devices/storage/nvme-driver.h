@@ -72,6 +72,7 @@ void nvme_driver_plug (NvmeDriver *d, NvmeDisk **disks, guint n, guint n_queues,
 void nvme_driver_finish (NvmeDriver *d);
 void nvme_driver_set_bars (NvmeDriver *d);
 void nvme_driver_enable_msix (NvmeDriver *d);
+void nvme_driver_disable_msix (NvmeDriver *d);
 guint32 nvme_driver_read (NvmeDriver *d, guint offset);
 void nvme_driver_write (NvmeDriver *d, guint offset, guint32 value);
 /* Disable, admin queues of 32, enable; checks that it is ready. */

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "app/definition-disks.h"
+
+#include <string.h>
+
+static char *
+group_of (const char *name)
+{
+  return g_strconcat ("disk ", name, NULL);
+}
+
+const AlcoveDiskConfig *
+alcove_definition_find_disk (AlcoveDefinition *self, const char *name)
+{
+  guint n;
+  const AlcoveDiskConfig *const *disks = alcove_definition_get_disks (self, &n);
+
+  for (guint i = 0; i < n; i++)
+    if (strcmp (disks[i]->base.name, name) == 0)
+      return disks[i];
+  return NULL;
+}
+
+typedef struct
+{
+  AlcoveConfFile *to;
+  const char *group;
+} CopyKeys;
+
+static void
+copy_key (guint line, const char *key, const char *value, gpointer user_data)
+{
+  CopyKeys *copy = user_data;
+
+  alcove_conf_file_set_value (copy->to, copy->group, key, value);
+}
+
+char *
+alcove_definition_dup_disk_group (AlcoveDefinition *self, const char *name)
+{
+  g_autofree char *group = group_of (name);
+  g_autoptr (AlcoveConfFile) from = alcove_definition_dup_conf (self);
+  g_auto (AlcoveProblems) problems = { 0 };
+  g_autoptr (AlcoveConfFile) to = NULL;
+  CopyKeys copy = { NULL, group };
+
+  if (!alcove_conf_file_has_group (from, group))
+    return NULL;
+  alcove_problems_init (&problems, group);
+  copy.to = to = alcove_conf_file_parse ("", 0, &problems);
+  alcove_conf_file_foreach_key (from, group, copy_key, &copy);
+  return alcove_conf_file_to_text (to, NULL);
+}
+
+/* (transfer full): the one group of a text. */
+static AlcoveConfFile *
+parse_group (const char *text, char **ret_group, GError **error)
+{
+  g_auto (AlcoveProblems) problems = { 0 };
+  g_autoptr (AlcoveConfFile) file = NULL;
+  const char *group;
+
+  alcove_problems_init (&problems, "disk");
+  file = alcove_conf_file_parse (text, strlen (text), &problems);
+  if (!alcove_problems_to_error (&problems, error))
+    return NULL;
+  group =
+      alcove_conf_file_get_n_groups (file) == 1 ? alcove_conf_file_get_group (file, 0, NULL) : "";
+  if (!g_str_has_prefix (group, "disk ") || !alcove_device_name_is_valid (group + 5))
+    {
+      g_set_error_literal (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID,
+                           "A disk is described by one group [disk NAME]; its name is lower case "
+                           "letters, digits, \"-\", \"_\" and \".\"");
+      return NULL;
+    }
+  *ret_group = g_strdup (group);
+  return g_steal_pointer (&file);
+}
+
+/* What the definition writes down once: the slot and the namespace. */
+static gboolean
+place (
+    AlcoveDefinition *self, AlcoveConfFile *file, const char *group, gboolean live, GError **error)
+{
+  const AlcoveDiskConfig *disk = alcove_definition_find_disk (self, group + 5);
+  gboolean any = FALSE;
+
+  if (disk->bus == ALCOVE_DISK_NVME && disk->nsid == 0)
+    {
+      g_autofree char *nsid = g_strdup_printf ("%u", alcove_definition_get_nsid (self, disk));
+
+      alcove_conf_file_set_value (file, group, "namespace", nsid);
+      any = TRUE;
+    }
+  if (!disk->base.address.set && alcove_definition_disk_has_address (self, disk))
+    {
+      AlcovePciAddress address;
+      g_autofree char *text = NULL;
+
+      alcove_definition_find_free_port (self, &address);
+      if (!address.set && live)
+        {
+          g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_BUSY,
+                       "All %d slots for hot-plug are taken: remove a device that sits in one, or "
+                       "stop the machine and add the disk then",
+                       ALCOVE_PCI_N_PORTS);
+          return FALSE;
+        }
+      if (address.set)
+        {
+          text = alcove_pci_address_to_string (&address);
+          alcove_conf_file_set_value (file, group, "address", text);
+          any = TRUE;
+        }
+    }
+  return !any || alcove_definition_take_conf (self, alcove_conf_file_copy (file), error);
+}
+
+char *
+alcove_definition_add_disk (AlcoveDefinition *self, const char *text, gboolean live, GError **error)
+{
+  g_autofree char *group = NULL;
+  g_autoptr (AlcoveConfFile) added = parse_group (text, &group, error);
+  g_autoptr (AlcoveConfFile) before = alcove_definition_dup_conf (self);
+  g_autoptr (AlcoveConfFile) file = alcove_definition_dup_conf (self);
+  CopyKeys copy = { file, group };
+  const AlcoveDiskConfig *disk;
+
+  if (added == NULL)
+    return NULL;
+  if (alcove_conf_file_has_group (file, group))
+    {
+      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_EXISTS,
+                   "The machine already has a [%s]: choose another name", group);
+      return NULL;
+    }
+  alcove_conf_file_foreach_key (added, group, copy_key, &copy);
+  if (!alcove_definition_take_conf (self, alcove_conf_file_copy (file), error))
+    return NULL;
+  disk = alcove_definition_find_disk (self, group + 5);
+  if (live && disk->base.address.set && disk->base.address.bus == 0)
+    {
+      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID,
+                   "[%s] address: while the machine runs, only slots for hot-plug can be used, "
+                   "01:00.0 to %02x:00.0: remove the key and a free one is taken",
+                   group, ALCOVE_PCI_N_PORTS);
+      (void)alcove_definition_take_conf (self, g_steal_pointer (&before), NULL);
+      return NULL;
+    }
+  if (place (self, file, group, live, error))
+    return g_strdup (group + 5);
+  (void)alcove_definition_take_conf (self, g_steal_pointer (&before), NULL);
+  return NULL;
+}
+
+static void
+hand_over (AlcoveConfFile *file, const char *from, const char *to, const char *key)
+{
+  g_autofree char *value = alcove_conf_file_dup_value (file, from, key);
+
+  if (value != NULL)
+    alcove_conf_file_set_value (file, to, key, value);
+}
+
+gboolean
+alcove_definition_remove_disk (AlcoveDefinition *self, const char *name, GError **error)
+{
+  const AlcoveDiskConfig *disk = alcove_definition_find_disk (self, name);
+  g_autoptr (AlcoveConfFile) file = alcove_definition_dup_conf (self);
+  g_autofree char *group = group_of (name);
+  guint n;
+  const AlcoveDiskConfig *const *disks = alcove_definition_get_disks (self, &n);
+
+  if (disk == NULL)
+    {
+      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_NOT_FOUND, "There is no [%s]", group);
+      return FALSE;
+    }
+  if (disk->bus == ALCOVE_DISK_NVME && alcove_definition_disk_has_address (self, disk))
+    for (guint i = 0; i < n; i++)
+      {
+        g_autofree char *heir = NULL;
+
+        if (disks[i] == disk || disks[i]->bus != ALCOVE_DISK_NVME ||
+            strcmp (alcove_disk_get_controller (disks[i]), alcove_disk_get_controller (disk)) != 0)
+          continue;
+        heir = group_of (disks[i]->base.name);
+        hand_over (file, group, heir, "address");
+        hand_over (file, group, heir, "queues");
+        break;
+      }
+  alcove_conf_file_remove_group (file, group);
+  return alcove_definition_take_conf (self, g_steal_pointer (&file), error);
+}
