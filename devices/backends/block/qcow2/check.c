@@ -408,6 +408,17 @@ compare (Check *c, GError **error)
   return TRUE;
 }
 
+/* Is it ours alone, by the count in the file (which is right by now, or too high)? */
+static gboolean
+is_alone (Check *c, guint64 cluster)
+{
+  guint64 count;
+
+  if (c->rebuild || qcow2_refcount_get (c->q, cluster, &count) < 0)
+    count = count_of (c, cluster);
+  return count == 1;
+}
+
 /* The marks of the active tables. */
 static int
 compare_marks (Check *c)
@@ -423,7 +434,7 @@ compare_marks (Check *c)
       if (table == 0 ||
           !g_hash_table_contains (c->tables, GSIZE_TO_POINTER ((gsize)(table >> q->cluster_bits))))
         continue;
-      if (((l1 & QCOW2_COPIED) != 0) != (count_of (c, table >> q->cluster_bits) == 1))
+      if (((l1 & QCOW2_COPIED) != 0) != is_alone (c, table >> q->cluster_bits))
         {
           c->report->corruptions++;
           c->fixed_entries += repairs (c);
@@ -442,7 +453,7 @@ compare_marks (Check *c)
               gboolean marked = (e & QCOW2_COPIED) != 0;
 
               if ((e & QCOW2_COMPRESSED) || host == 0 || (host & (q->cluster_size - 1)) != 0 ||
-                  marked == (count_of (c, host >> q->cluster_bits) == 1))
+                  marked == is_alone (c, host >> q->cluster_bits))
                 continue;
               c->report->corruptions++;
               c->fixed_entries += repairs (c);

@@ -87,14 +87,24 @@ stop_writing (Qcow2 *q)
 
   q->closing = TRUE;
   r = qcow2_flush_all (q);
+  if (r == 0 && q->needs_repair)
+    {
+      BlockCheckReport report = { 0 };
+
+      if (!qcow2_check_held (q, BLOCK_CHECK_REPAIR_LEAKS | BLOCK_CHECK_REPAIR_ALL, &report, NULL,
+                             NULL) ||
+          report.errors > 0)
+        r = -EIO;
+      block_check_report_clear (&report);
+    }
   if (r < 0)
-    return;
+    return; /* the mark stays: whoever opens it next looks after it */
   qcow2_release_reserve (q);
   r = qcow2_refcounts_write (q);
   if (r == 0)
     r = qcow2_barrier (q);
   if (r < 0 || q->broken)
-    return; /* the mark stays: whoever opens it next looks after it */
+    return;
   cut_file (q);
   if (q->version >= 3)
     {

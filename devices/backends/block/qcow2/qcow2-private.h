@@ -305,6 +305,7 @@ struct _Qcow2
   gboolean broken; /* a corruption was found: no more writes */
   char *broken_text;
   gboolean closing;
+  gboolean needs_repair; /* a failure left leaks and marks that do not fit: at close, or next open */
   gboolean header_doubtful;             /* a change of it failed, and may be there or not */
   gboolean borrowed;                    /* parent.file is not ours */
   GPtrArray *snapshots;                 /* of Qcow2Snapshot */

@@ -138,8 +138,11 @@ qcow2_refcount_set (Qcow2 *q, guint64 cluster, guint64 value)
       qcow2_cache_dirty (&q->blocks, slice);
     }
   qcow2_cache_put (slice);
-  if (value == 0 && cluster < q->free_hint)
-    q->free_hint = cluster;
+  if (value == 0)
+    {
+      q->free_hint = MIN (q->free_hint, cluster);
+      g_hash_table_remove (q->metadata, GSIZE_TO_POINTER ((gsize)cluster));
+    }
   return 0;
 }
 
@@ -156,8 +159,6 @@ add_one (Qcow2 *q, guint64 cluster, gboolean up)
   if (!up && value == 0)
     return qcow2_corrupt (q, "cluster %#" G_GINT64_MODIFIER "x is freed once too often",
                           cluster << q->cluster_bits);
-  if (!up && value == 1)
-    g_hash_table_remove (q->metadata, GSIZE_TO_POINTER ((gsize)cluster));
   return qcow2_refcount_set (q, cluster, up ? value + 1 : value - 1);
 }
 
@@ -203,11 +204,32 @@ blocks_for (Qcow2 *q, guint64 first, guint64 n)
   return k;
 }
 
-/* Makes the blocks for [first, first + k + n) in its first k clusters, and counts those. */
+/* Undoes what make_run began: blocks that lie in the first k clusters, counts of all. A count that
+ * cannot be reached stays: a leak. */
+static void
+unmake_run (Qcow2 *q, guint64 first, guint64 k, guint64 n)
+{
+  for (guint64 b = first >> q->block_bits; b <= (first + k + n - 1) >> q->block_bits; b++)
+    {
+      guint64 offset = b < q->table_size ? q->table[b] : 0;
+
+      if (offset < first << q->cluster_bits || offset >= (first + k) << q->cluster_bits)
+        continue;
+      table_set (q, (guint32)b, 0);
+      qcow2_cache_drop (&q->blocks, offset, q->cluster_size);
+      qcow2_metadata_remove (q, offset, q->cluster_size);
+    }
+  for (guint64 i = 0; i < k + n; i++)
+    (void)qcow2_refcount_set (q, first + i, 0);
+}
+
+/* Counts [first, first + k + n) once each; the blocks that this needs are made in its first k
+ * clusters. All or nothing. */
 static int
-make_blocks (Qcow2 *q, guint64 first, guint64 k, guint64 n)
+make_run (Qcow2 *q, guint64 first, guint64 k, guint64 n)
 {
   guint64 at = first;
+  int r = 0;
 
   for (guint64 b = first >> q->block_bits; b <= (first + k + n - 1) >> q->block_bits; b++)
     {
@@ -222,14 +244,11 @@ make_blocks (Qcow2 *q, guint64 first, guint64 k, guint64 n)
       qcow2_metadata_add (q, offset, q->cluster_size, QCOW2_META_BLOCK);
       at++;
     }
-  for (guint64 i = 0; i < k; i++)
-    {
-      int r = qcow2_refcount_set (q, first + i, 1);
-
-      if (r < 0)
-        return r;
-    }
-  return 0;
+  for (guint64 i = 0; r == 0 && i < k + n; i++)
+    r = qcow2_refcount_set (q, first + i, 1);
+  if (r < 0)
+    unmake_run (q, first, k, n);
+  return r;
 }
 
 /* Makes the file reach to a host cluster, so that nothing can be missing later. */
@@ -270,6 +289,7 @@ static int
 grow_table (Qcow2 *q, guint64 blocks)
 {
   guint64 per_cluster = q->cluster_size / 8, clusters, k, entries, first = q->end;
+  guint32 old_size = q->table_size;
   guint64 *table;
   int r;
 
@@ -301,8 +321,15 @@ grow_table (Qcow2 *q, guint64 blocks)
   g_free (q->table);
   g_free (q->table_dirty);
   q->table = table;
-  q->table_size = (guint32)entries;
   q->table_dirty = g_malloc0 (entries / 64 + 1);
+  memset (q->table_dirty, q->table_any_dirty, old_size / 64);
+  q->table_size = (guint32)entries;
+  r = make_run (q, first, k, clusters);
+  if (r < 0)
+    {
+      q->table_size = old_size;
+      return r;
+    }
   q->table_any_dirty = q->table_moved = TRUE;
   q->table_old_offset = q->table_offset;
   q->table_old_clusters = q->table_clusters;
@@ -310,10 +337,7 @@ grow_table (Qcow2 *q, guint64 blocks)
   q->table_clusters = (guint32)clusters;
   q->end = first + k + clusters;
   qcow2_metadata_add (q, q->table_offset, clusters << q->cluster_bits, QCOW2_META_TABLE);
-  r = make_blocks (q, first, k, clusters);
-  for (guint64 i = 0; r == 0 && i < clusters; i++)
-    r = qcow2_refcount_set (q, first + k + i, 1);
-  return r;
+  return 0;
 }
 
 /* n clusters that nothing has used before. */
@@ -338,9 +362,7 @@ alloc_at_end (Qcow2 *q, guint64 n, guint64 *ret_first)
   r = extend_file (q, first + k + n);
   if (r < 0)
     return r;
-  r = make_blocks (q, first, k, n);
-  for (guint64 i = 0; r == 0 && i < n; i++)
-    r = qcow2_refcount_set (q, first + k + i, 1);
+  r = make_run (q, first, k, n);
   if (r < 0)
     return r;
   q->end = first + k + n;

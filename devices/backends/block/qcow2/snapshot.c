@@ -265,8 +265,8 @@ count_up (Qcow2 *q, const Qcow2Root *root)
   guint64 done, undone;
   int r = count_root (q, root, TRUE, G_MAXUINT64, &done);
 
-  if (r < 0)
-    (void)count_root (q, root, FALSE, done, &undone);
+  if (r < 0 && count_root (q, root, FALSE, done, &undone) < 0)
+    q->needs_repair = TRUE;
   return r;
 }
 
@@ -490,6 +490,22 @@ new_snapshot (Qcow2 *q, const BlockSnapshot *from, GError **error)
   return s;
 }
 
+/* Back to the counts from before, and to the marks that go with them. Clusters must not be marked
+ * as ours alone while a header on disk might still name the other user, so that the header's turn
+ * comes first (qcow2_flush_metadata); what fails here leaves counts too high and marks missing,
+ * which cost copies and space, and no data. */
+static void
+uncount (Qcow2 *q, const Qcow2Root *root)
+{
+  guint64 done;
+
+  if (q->broken)
+    return;
+  if ((q->header_doubtful && qcow2_flush_metadata (q, TRUE) < 0) ||
+      count_root (q, root, FALSE, G_MAXUINT64, &done) < 0 || qcow2_mark_copied (q) < 0)
+    q->needs_repair = TRUE;
+}
+
 static int
 create (Qcow2 *q, Qcow2Snapshot *s)
 {
@@ -504,29 +520,24 @@ create (Qcow2 *q, Qcow2Snapshot *s)
     return r;
   r = count_up (q, &q->active);
   if (r == 0)
-    r = qcow2_flush_all (q);
-  if (r == 0)
-    r = mark_root (q, TRUE);
-  if (r == 0)
-    r = qcow2_flush_all (q);
-  if (r == 0)
     {
-      g_ptr_array_add (q->snapshots, s);
-      r = store (q, before);
+      r = qcow2_flush_all (q);
       if (r == 0)
-        return 0;
-      (void)g_ptr_array_steal_index (q->snapshots, q->snapshots->len - 1);
+        r = mark_root (q, TRUE);
+      if (r == 0)
+        r = qcow2_flush_all (q);
+      if (r == 0)
+        {
+          g_ptr_array_add (q->snapshots, s);
+          r = store (q, before);
+          if (r == 0)
+            return 0;
+          (void)g_ptr_array_steal_index (q->snapshots, q->snapshots->len - 1);
+        }
+      uncount (q, &q->active);
     }
   qcow2_free_later (q, s->l1_offset >> q->cluster_bits,
                     qcow2_clusters (q, MAX ((guint64)s->l1_size * 8, 1)));
-  /* Counts too high are a leak; the marks are put right as far as they can be. */
-  if (r != -ERANGE && r != -EIO && !q->broken)
-    {
-      guint64 done;
-
-      (void)count_root (q, &q->active, FALSE, G_MAXUINT64, &done);
-      (void)qcow2_mark_copied (q);
-    }
   return r;
 }
 
@@ -587,7 +598,7 @@ switch_root (Qcow2 *q, const Qcow2Root *root, guint64 l1_offset, Qcow2Root *ret_
 static int
 apply (Qcow2 *q, const Qcow2Snapshot *s, GError **error)
 {
-  guint64 old_offset = q->l1_offset, l1_offset = 0, size = q->active.disk_size, done;
+  guint64 old_offset = q->l1_offset, l1_offset = 0, size = q->active.disk_size;
   Qcow2Root root = { NULL, s->l1_size, s->has_disk_size ? s->disk_size : size }, old;
   guint32 need;
   int r = qcow2_flush_all (q);
@@ -617,7 +628,7 @@ apply (Qcow2 *q, const Qcow2Snapshot *s, GError **error)
       if (r == 0)
         r = switch_root (q, &root, l1_offset, &old);
       if (r < 0)
-        (void)count_root (q, &root, FALSE, G_MAXUINT64, &done);
+        uncount (q, &root);
       if (r < 0 && l1_offset != 0)
         qcow2_free_later (q, l1_offset >> q->cluster_bits,
                           qcow2_clusters (q, MAX ((guint64)root.l1_size * 8, 1)));
@@ -633,11 +644,12 @@ apply (Qcow2 *q, const Qcow2Snapshot *s, GError **error)
     if (q->active.l1[i] != 0)
       qcow2_metadata_add (q, q->active.l1[i], q->cluster_size, QCOW2_META_L2);
   /* It is done; what goes wrong from here on is a leak. */
-  (void)free_root (q, &old, old_offset);
+  if (free_root (q, &old, old_offset) < 0)
+    q->needs_repair = TRUE;
   g_free (old.l1);
   qcow2_bitmaps_mark (q, 0, q->active.disk_size);
-  if (qcow2_flush_all (q) == 0)
-    (void)qcow2_mark_copied (q);
+  if (qcow2_flush_all (q) < 0 || qcow2_mark_copied (q) < 0)
+    q->needs_repair = TRUE;
   if (root.disk_size != size)
     (void)qcow2_bitmaps_update (q);
   return 0;
@@ -682,10 +694,10 @@ static int delete (Qcow2 *q, guint index)
         g_ptr_array_insert (q->snapshots, (gint)index, s);
       else
         {
-          (void)free_root (q, &root, s->l1_offset);
+          if (free_root (q, &root, s->l1_offset) < 0 || qcow2_flush_all (q) < 0 ||
+              qcow2_mark_copied (q) < 0)
+            q->needs_repair = TRUE;
           qcow2_snapshot_free (s);
-          if (qcow2_flush_all (q) == 0)
-            (void)qcow2_mark_copied (q);
         }
     }
   g_free (root.l1);
