@@ -81,7 +81,9 @@ read_entry (
   b->extra = b->extra_size > 0 ? g_memdup2 (e + ENTRY_HEAD, b->extra_size) : NULL;
   b->name = g_strndup ((const char *)e + ENTRY_HEAD + b->extra_size, name_length);
   b->n_bits = bits_for (q->active.disk_size, b->granularity_bits);
-  if (n_bytes (b) > MAX_BITS_BYTES)
+  q->bitmaps_total += (guint64)b->table_size * 8;
+  if (n_bytes (b) > MAX_BITS_BYTES || b->table_size > MAX_BITS_BYTES / 512 ||
+      q->bitmaps_total > (guint64)q->parent.file->ops->get_size (q->parent.file))
     return damaged (q, error);
   /* Of another size than the disk: a resize did not come to its end. */
   if (b->table_size != qcow2_clusters (q, n_bytes (b)))

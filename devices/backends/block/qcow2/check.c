@@ -22,6 +22,7 @@ typedef struct
   GHashTable *tables; /* L2 table cluster to how often it is referred to */
   guint64 highest;    /* cluster that is counted */
   gboolean rebuild;   /* the refcount blocks themselves are no good */
+  GHashTable *bad;    /* indices of such in the table */
   guint64 done, total;
   guint64 fixed_entries;
 } Check;
@@ -327,6 +328,7 @@ count_blocks (Check *c)
           note (c, "Refcount block %u is at an impossible place", i);
           c->report->corruptions++;
           c->rebuild = TRUE;
+          g_hash_table_add (c->bad, GUINT_TO_POINTER (i));
           continue;
         }
       (void)add (c, offset, q->cluster_size, 1);
@@ -364,47 +366,65 @@ compare_cluster (Check *c, guint64 cluster, guint64 found)
   if (!repairs (c) || real > q->refcount_max)
     return 0;
   r = qcow2_refcount_set (q, cluster, real);
-  if (r == -EIO && !q->broken)
-    {
-      c->rebuild = TRUE; /* no block for it */
-      return 0;
-    }
   c->report->corruptions_fixed += r == 0;
   return r;
+}
+
+static gboolean
+has_block (Check *c, guint64 b)
+{
+  return b < c->q->table_size && c->q->table[b] != 0 &&
+         !g_hash_table_contains (c->bad, GUINT_TO_POINTER ((guint)b));
+}
+
+static gboolean
+compare_block (Check *c, guint64 b)
+{
+  for (guint64 i = 0; i < G_GUINT64_CONSTANT (1) << c->q->block_bits; i++)
+    {
+      guint64 cluster = b << c->q->block_bits | i, found;
+      int r = qcow2_refcount_get (c->q, cluster, &found);
+
+      if (r == 0)
+        r = compare_cluster (c, cluster, found);
+      if (r < 0)
+        return FALSE;
+    }
+  return TRUE;
 }
 
 static gboolean
 compare (Check *c, GError **error)
 {
   Qcow2 *q = c->q;
-  guint64 per_block = G_GUINT64_CONSTANT (1) << q->block_bits;
-  guint64 last = c->highest >> q->block_bits;
+  GHashTableIter iter;
+  gpointer key, value;
 
-  for (guint64 b = 0; b < MAX (q->table_size, last + 1); b++)
+  for (guint64 b = 0; b < q->table_size; b++)
     {
-      gboolean there = b < q->table_size && q->table[b] != 0;
-
-      if (!there && b > last)
+      if (!has_block (c, b))
         continue;
-      for (guint64 i = 0; i < per_block; i++)
+      if (!compare_block (c, b))
         {
-          guint64 cluster = b << q->block_bits | i, found = 0;
-          int r = there ? qcow2_refcount_get (q, cluster, &found) : 0;
-
-          if (r == 0)
-            r = compare_cluster (c, cluster, found);
-          if (r < 0)
-            {
-              note (c, "Refcount block %" G_GUINT64_FORMAT " cannot be read or written", b);
-              c->report->errors++;
-              break;
-            }
-          if (!there && cluster > c->highest)
-            break;
+          note (c, "Refcount block %" G_GUINT64_FORMAT " cannot be read or written", b);
+          c->report->errors++;
         }
       if (!qcow2_step (q, c->progress, c->total, c->total, error))
         return FALSE;
     }
+  /* What is used where no block is. */
+  g_hash_table_iter_init (&iter, c->chunks);
+  while (g_hash_table_iter_next (&iter, &key, &value))
+    for (guint i = 0; i < CHUNK; i++)
+      {
+        guint64 cluster = (guint64)GPOINTER_TO_SIZE (key) << CHUNK_BITS | i;
+
+        if (((guint32 *)value)[i] == 0 || has_block (c, cluster >> q->block_bits))
+          continue;
+        note (c, "Cluster %" G_GUINT64_FORMAT " is used, but has no refcount block", cluster);
+        c->report->corruptions++;
+        c->rebuild = TRUE;
+      }
   return TRUE;
 }
 
@@ -638,6 +658,7 @@ qcow2_check_held (Qcow2 *q,
     return FALSE;
   c.chunks = g_hash_table_new_full (NULL, NULL, NULL, g_free);
   c.tables = g_hash_table_new (NULL, NULL);
+  c.bad = g_hash_table_new (NULL, NULL);
   report->clusters_total = qcow2_clusters (q, q->active.disk_size);
   add_metadata (&c, "header", 0, q->cluster_size);
   count_blocks (&c);
@@ -657,6 +678,7 @@ qcow2_check_held (Qcow2 *q,
   report->end_offset = (c.highest + 1) << q->cluster_bits;
   g_hash_table_unref (c.chunks);
   g_hash_table_unref (c.tables);
+  g_hash_table_unref (c.bad);
   return ok;
 }
 

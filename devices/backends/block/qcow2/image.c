@@ -239,25 +239,27 @@ qcow2_metadata_load (Qcow2 *q)
   qcow2_metadata_add (q, 0, 1, QCOW2_META_HEADER);
 }
 
-/* The last cluster with a count, by the last blocks. */
+/* A device is as large as it is: behind the last cluster with a count nothing is used. */
 static int
 last_counted (Qcow2 *q, guint64 *ret_end)
 {
+  guint64 limit = q->end;
+
   *ret_end = 1;
-  for (guint32 b = q->table_size; b-- > 0;)
+  for (guint64 b = MIN (q->table_size, (limit >> q->block_bits) + 1); b-- > 0;)
     {
-      guint64 base = (guint64)b << q->block_bits;
+      guint64 base = b << q->block_bits;
 
       if (q->table[b] == 0)
         continue;
       for (guint64 i = G_GUINT64_CONSTANT (1) << q->block_bits; i-- > 0;)
         {
           guint64 value;
-          int r = qcow2_refcount_get (q, base + i, &value);
+          int r = base + i < limit ? qcow2_refcount_get (q, base + i, &value) : 0;
 
           if (r < 0)
             return r;
-          if (value != 0)
+          if (base + i < limit && value != 0)
             {
               *ret_end = base + i + 1;
               return 0;
@@ -271,22 +273,23 @@ int
 qcow2_find_end (Qcow2 *q)
 {
   gint64 size = q->parent.file->ops->get_size (q->parent.file);
-  int fd = q->parent.file->ops->get_fd (q->parent.file);
+  int fd = q->parent.file->ops->get_fd (q->parent.file), r = 0;
   struct stat st;
-  int r;
 
   if (size < 0)
     return (int)size;
-  r = last_counted (q, &q->end);
-  if (r < 0)
-    return r;
+  q->end = qcow2_clusters (q, (guint64)size);
   q->file_end = (guint64)size;
-  if (fd >= 0 && fstat (fd, &st) == 0 && S_ISBLK (st.st_mode))
-    q->file_end = q->end << q->cluster_bits; /* a device is as large as it is */
-  else
-    q->end = MAX (q->end, qcow2_clusters (q, (guint64)size));
   q->free_hint = 0;
-  return 0;
+  if (fd >= 0 && fstat (fd, &st) == 0 && S_ISBLK (st.st_mode))
+    {
+      guint64 end;
+
+      r = last_counted (q, &end);
+      q->end = end;
+      q->file_end = end << q->cluster_bits;
+    }
+  return r;
 }
 
 static gboolean

@@ -167,6 +167,15 @@ is_in_place (const Qcow2 *q, Qcow2Entry e, guint32 in_cluster, guint32 *ret_leng
          (e.entry & QCOW2_COPIED) != 0;
 }
 
+/* Guest data goes into the file, and not where metadata is. */
+static int
+check_place (Qcow2 *q, guint64 host)
+{
+  if (host >> q->cluster_bits >= q->end)
+    return qcow2_corrupt (q, "data at %#" G_GINT64_MODIFIER "x is behind the end", host);
+  return qcow2_check_overlap (q, host, 1, QCOW2_META_NONE);
+}
+
 /* *ret_length 0: not in place. Drops the lock. */
 static int
 map_in_place (Qcow2 *q, guint64 offset, guint64 length, guint64 *ret_host, guint64 *ret_length)
@@ -195,7 +204,7 @@ map_in_place (Qcow2 *q, guint64 offset, guint64 length, guint64 *ret_host, guint
           (*ret_length > 0 && host != *ret_host + *ret_length))
         break;
       if (!q->external)
-        r = qcow2_check_overlap (q, host, 1, QCOW2_META_NONE);
+        r = check_place (q, host);
       if (r < 0)
         break;
       if (*ret_length == 0)
@@ -326,7 +335,7 @@ plan_step (Qcow2 *q, guint64 offset, guint64 end, Step *s)
     {
       s->n = 1;
       s->host = e.entry & QCOW2_OFFSET;
-      r = q->external ? 0 : qcow2_check_overlap (q, s->host, 1, QCOW2_META_NONE);
+      r = q->external ? 0 : check_place (q, s->host);
     }
   else
     {

@@ -245,6 +245,8 @@ qcow2_slice_get_writable (Qcow2 *q, guint64 cluster, Qcow2Slice **ret_slice, gui
 
       if (q->broken)
         return -EIO;
+      if ((entry & QCOW2_OFFSET) >> q->cluster_bits >= q->end)
+        return qcow2_corrupt (q, "L2 table %" G_GUINT64_FORMAT " is behind the end", l1_index);
       if ((entry & QCOW2_OFFSET) != 0 && (entry & QCOW2_COPIED))
         return get_in_table (q, entry & QCOW2_OFFSET, cluster, FALSE, ret_slice, ret_index);
       if (q->l2_busy)

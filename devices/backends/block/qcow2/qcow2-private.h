@@ -294,7 +294,6 @@ struct _Qcow2
 
   guint64 end;          /* first host cluster that nothing has ever used: reads as zeroes */
   guint64 file_end;     /* bytes to which we made the file */
-  guint64 initial_end;  /* end when it was opened */
   guint64 free_hint;    /* no free cluster below */
   Qcow2Run reserve;     /* allocated, zeroed, used by nothing yet */
   GArray *frees;        /* of Qcow2Run: to be freed once no table on disk refers to them */
@@ -305,12 +304,14 @@ struct _Qcow2
   gboolean broken; /* a corruption was found: no more writes */
   char *broken_text;
   gboolean closing;
-  gboolean needs_repair; /* a failure left leaks and marks that do not fit: at close, or next open */
+  gboolean
+      needs_repair; /* a failure left leaks and marks that do not fit: at close, or next open */
   gboolean header_doubtful;             /* a change of it failed, and may be there or not */
   gboolean borrowed;                    /* parent.file is not ours */
   GPtrArray *snapshots;                 /* of Qcow2Snapshot */
   GPtrArray *bitmaps;                   /* of Qcow2Bitmap */
   guint64 bitmaps_offset, bitmaps_size; /* the directory's, bytes */
+  guint64 bitmaps_total;                /* bytes of the tables that the directory names */
   gboolean bitmaps_recording;
 };
 

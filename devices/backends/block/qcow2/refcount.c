@@ -8,7 +8,7 @@
 #include "devices/backends/block/qcow2/qcow2-private.h"
 
 #define RESERVE_BYTES (8u << 20)
-#define MAX_FREES     16384u
+#define SCAN_MAX      262144u /* clusters looked at for one allocation */
 
 guint64
 qcow2_refcount_read_entry (const Qcow2 *q, const guint8 *data, guint64 index)
@@ -100,7 +100,8 @@ get_slice (Qcow2 *q, guint64 cluster, Qcow2Slice **ret, guint64 *ret_index)
   if (block >= q->table_size || q->table[block] == 0)
     return 0;
   offset = q->table[block];
-  if ((offset & (q->cluster_size - 1)) != 0 || offset > (guint64)G_MAXINT64 - q->cluster_size)
+  if ((offset & (q->cluster_size - 1)) != 0 || offset > (guint64)G_MAXINT64 - q->cluster_size ||
+      (!q->readonly && offset >= q->file_end))
     return qcow2_corrupt (q, "refcount block %" G_GUINT64_FORMAT " is at an impossible place",
                           block);
   *ret_index = in_block - ((slice_at << 3) >> q->refcount_order);
@@ -340,6 +341,32 @@ grow_table (Qcow2 *q, guint64 blocks)
   return 0;
 }
 
+/* In an image that was cut off, clusters behind the end of the file may be in use. */
+static int
+skip_counted (Qcow2 *q, guint64 n)
+{
+  guint64 to = q->end + n + 1, from = q->end;
+
+  for (guint64 c = from; c < to; c++)
+    {
+      guint64 value;
+      int r;
+
+      if (c >> q->block_bits >= q->table_size)
+        break;
+      r = qcow2_refcount_get (q, c, &value);
+      if (r < 0)
+        return r;
+      if (value == 0)
+        continue;
+      q->end = c + 1;
+      to = MAX (to, q->end + n + 1);
+      if (c - from > SCAN_MAX)
+        return -EFBIG;
+    }
+  return 0;
+}
+
 /* n clusters that nothing has used before. */
 static int
 alloc_at_end (Qcow2 *q, guint64 n, guint64 *ret_first)
@@ -349,6 +376,9 @@ alloc_at_end (Qcow2 *q, guint64 n, guint64 *ret_first)
 
   for (guint tries = 0;; tries++)
     {
+      r = skip_counted (q, n);
+      if (r < 0)
+        return r;
       first = q->end;
       k = blocks_for (q, first, n);
       if (((first + k + n - 1) >> q->block_bits) < q->table_size)
@@ -376,14 +406,20 @@ find_run (Qcow2 *q, guint64 min, guint64 max, Qcow2Run *ret)
 {
   guint64 block_mask = (G_GUINT64_CONSTANT (1) << q->block_bits) - 1;
   gboolean first_free = TRUE;
+  guint64 looked = 0, c;
   Qcow2Run run = { 0 };
 
-  for (guint64 c = q->free_hint; c < q->end; c++)
+  for (c = q->free_hint; c < q->end; c++)
     {
       guint64 value;
       int r;
 
       if (c >> q->block_bits >= q->table_size)
+        {
+          c = q->end;
+          break;
+        }
+      if (looked++ == SCAN_MAX)
         break;
       if (q->table[c >> q->block_bits] == 0)
         {
@@ -413,7 +449,7 @@ find_run (Qcow2 *q, guint64 min, guint64 max, Qcow2Run *ret)
         break;
     }
   if (first_free)
-    q->free_hint = q->end;
+    q->free_hint = MIN (c, q->end);
   *ret = run;
   if (run.n < min)
     ret->n = 0;

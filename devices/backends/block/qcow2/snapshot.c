@@ -7,7 +7,8 @@
 #define ENTRY_HEAD      40u
 #define MAX_EXTRA       1024u
 #define MAX_TABLE_BYTES (64u << 20)
-#define KNOWN_EXTRA     16u /* size of machine state, of the disk */
+#define MAX_L1_BYTES    (G_GUINT64_CONSTANT (4) << 30) /* of all snapshots */
+#define KNOWN_EXTRA     16u                            /* size of machine state, of the disk */
 
 void
 qcow2_snapshot_free (Qcow2Snapshot *s)
@@ -88,7 +89,8 @@ int
 qcow2_snapshots_load (Qcow2 *q, GError **error)
 {
   guint n = q->snapshots->len;
-  guint64 at = q->snapshots_offset;
+  guint64 at = q->snapshots_offset, bytes = 0;
+  gint64 size = q->parent.file->ops->get_size (q->parent.file);
 
   g_ptr_array_set_size (q->snapshots, 0);
   for (guint i = 0; i < n; i++)
@@ -98,7 +100,9 @@ qcow2_snapshots_load (Qcow2 *q, GError **error)
       g_ptr_array_add (q->snapshots, s);
       if (!read_one (q, i, &at, s, error))
         return -EINVAL;
-      if (at - q->snapshots_offset > MAX_TABLE_BYTES)
+      /* Tables that overlap would take longer to look at than the file is long. */
+      bytes += (guint64)s->l1_size * 8;
+      if (at - q->snapshots_offset > MAX_TABLE_BYTES || bytes > MIN (MAX_L1_BYTES, (guint64)size))
         {
           (void)damaged (q, i, error);
           return -EINVAL;

@@ -62,6 +62,19 @@ assert_clean (BlockImage *image, gboolean leaks_too, const char *what)
 }
 
 static void
+repair (BlockImage *image)
+{
+  BlockCheckReport report;
+  g_autoptr (GError) error = NULL;
+
+  image->ops->check (image, BLOCK_CHECK_REPAIR_LEAKS | BLOCK_CHECK_REPAIR_ALL, &report, NULL,
+                     &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (report.corruptions, ==, report.corruptions_fixed);
+  block_check_report_clear (&report);
+}
+
+static void
 judge (HarnessRecord *record,
        DiskModel *model,
        const BlockCreateOptions *options,
@@ -79,8 +92,17 @@ judge (HarnessRecord *record,
   complaint = disk_model_compare (model, image, position);
   if (complaint != NULL)
     g_error ("%s: %s", what, complaint);
-  /* Version 2 has no mark: its leaks stay until somebody looks. */
-  assert_clean (image, options->version != 2, what);
+  /* Version 2 has no mark to say that it was not closed: somebody has to look. */
+  if (options->version == 2)
+    {
+      g_autofree char *after = NULL;
+
+      repair (image);
+      after = disk_model_compare (model, image, position);
+      if (after != NULL)
+        g_error ("%s, repaired: %s", what, after);
+    }
+  assert_clean (image, TRUE, what);
   if (ask_qemu)
     {
       HarnessRecord *after = harness_record_new (file);
@@ -159,14 +181,13 @@ test_faults (gconstpointer data)
       complaint = disk_model_compare (model, image, G_MAXUINT);
       if (complaint != NULL)
         g_error ("%s: %s", what, complaint);
-      if (fault.calls != HARNESS_FAULT_ALL)
-        assert_clean (image, FALSE, what);
+      /* Close, or else the next open, puts right what could not be undone meanwhile. */
       block_image_close (image);
       image = open_image (harness_record_open (record));
       again = disk_model_compare (model, image, G_MAXUINT);
       if (again != NULL)
         g_error ("%s, opened again: %s", what, again);
-      assert_clean (image, FALSE, what);
+      assert_clean (image, options->version != 2, what);
       block_image_close (image);
       harness_record_free (record);
       disk_model_free (model);
