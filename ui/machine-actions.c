@@ -12,7 +12,8 @@ struct _AlcoveMachineActions
   GSimpleActionGroup parent;
 
   AlcoveMachine *machine;
-  GtkWidget *widget; /* weak */
+  GtkWidget *widget;  /* weak */
+  GCancellable *save; /* while the machine is being saved */
 };
 
 G_DEFINE_FINAL_TYPE (AlcoveMachineActions, alcove_machine_actions, G_TYPE_SIMPLE_ACTION_GROUP)
@@ -22,6 +23,8 @@ enum
   PROBLEM,
   DONE,
   DELETE,
+  SAVING,
+  SAVED,
   N_SIGNALS,
 };
 
@@ -92,6 +95,76 @@ on_toggle_pause (GSimpleAction *action, GVariant *parameter, gpointer data)
     on_resume (action, parameter, data);
   else
     on_pause (action, parameter, data);
+}
+
+static void update (AlcoveMachineActions *self);
+
+static void
+on_save_progress (AlcoveMachineActions *self, guint64 done, guint64 total)
+{
+  if (self->save && total > 0)
+    g_signal_emit (self, signals[SAVING], 0, true, (double)done / (double)total);
+}
+
+static void
+on_saved (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autoptr (AlcoveMachineActions) self = data;
+  g_autoptr (GError) error = NULL;
+  bool saved = alcove_machine_finish (ALCOVE_MACHINE (source), result, &error);
+
+  g_clear_object (&self->save);
+  update (self);
+  g_signal_emit (self, signals[SAVING], 0, false, 0.0);
+  if (saved)
+    g_signal_emit (self, signals[SAVED], 0);
+  else if (!g_error_matches (error, ALCOVE_ERROR, ALCOVE_ERROR_CANCELLED))
+    report (self, error->message);
+}
+
+static void
+on_save (GSimpleAction *action, GVariant *parameter, gpointer data)
+{
+  AlcoveMachineActions *self = data;
+
+  if (self->save)
+    return;
+  self->save = g_cancellable_new ();
+  update (self);
+  g_signal_emit (self, signals[SAVING], 0, true, 0.0);
+  alcove_machine_save_async (self->machine, self->save, on_saved, g_object_ref (self));
+}
+
+static void
+on_cancel_save (GSimpleAction *action, GVariant *parameter, gpointer data)
+{
+  AlcoveMachineActions *self = data;
+
+  if (self->save)
+    g_cancellable_cancel (self->save);
+}
+
+static void
+discard_now (gpointer data)
+{
+  AlcoveMachineActions *self = data;
+  g_autoptr (GError) error = NULL;
+
+  if (!alcove_machine_discard_saved (self->machine, &error))
+    report (self, error->message);
+}
+
+static void
+on_discard_saved (GSimpleAction *action, GVariant *parameter, gpointer data)
+{
+  AlcoveMachineActions *self = data;
+  g_autofree char *heading = g_strdup_printf (_ ("Discard the Saved State of “%s”?"),
+                                              alcove_machine_get_name (self->machine));
+
+  alcove_compat_confirm (self->widget, heading,
+                         _ ("The machine will boot when it is started next, as after its plug was "
+                            "pulled. Programs that were open inside it are lost."),
+                         _ ("_Discard"), discard_now, g_object_ref (self), g_object_unref);
 }
 
 static void
@@ -221,6 +294,9 @@ static const GActionEntry entries[] = {
   { .name = "pause", .activate = on_pause },
   { .name = "resume", .activate = on_resume },
   { .name = "toggle-pause", .activate = on_toggle_pause },
+  { .name = "save", .activate = on_save },
+  { .name = "cancel-save", .activate = on_cancel_save },
+  { .name = "discard-saved", .activate = on_discard_saved },
   { .name = "shut-down", .activate = on_shut_down },
   { .name = "reset", .activate = on_reset },
   { .name = "force-off", .activate = on_force_off },
@@ -242,8 +318,8 @@ static void
 update (AlcoveMachineActions *self)
 {
   AlcoveMachineState state = alcove_machine_get_state (self->machine);
-  bool running = state == ALCOVE_MACHINE_RUNNING;
-  bool paused = state == ALCOVE_MACHINE_PAUSED;
+  bool running = state == ALCOVE_MACHINE_RUNNING && !self->save;
+  bool paused = state == ALCOVE_MACHINE_PAUSED && !self->save;
   bool active = alcove_machine_is_active (self->machine);
 
   enable (self, "start",
@@ -252,6 +328,9 @@ update (AlcoveMachineActions *self)
   enable (self, "pause", running);
   enable (self, "resume", paused);
   enable (self, "toggle-pause", running || paused);
+  enable (self, "save", running || paused);
+  enable (self, "cancel-save", self->save != NULL);
+  enable (self, "discard-saved", state == ALCOVE_MACHINE_SAVED);
   enable (self, "shut-down", running);
   enable (self, "reset", running || paused);
   enable (self, "force-off", active);
@@ -266,6 +345,7 @@ alcove_machine_actions_dispose (GObject *object)
 {
   AlcoveMachineActions *self = ALCOVE_MACHINE_ACTIONS (object);
 
+  g_clear_object (&self->save);
   g_clear_weak_pointer (&self->widget);
   g_clear_object (&self->machine);
   G_OBJECT_CLASS (alcove_machine_actions_parent_class)->dispose (object);
@@ -296,6 +376,20 @@ alcove_machine_actions_class_init (AlcoveMachineActionsClass *klass)
    */
   signals[DELETE] =
       g_signal_new ("delete", type, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
+  /**
+   * AlcoveMachineActions::saving:
+   * @active: whether the machine is being saved
+   * @fraction: how far, 0 to 1
+   */
+  signals[SAVING] = g_signal_new ("saving", type, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                                  G_TYPE_NONE, 2, G_TYPE_BOOLEAN, G_TYPE_DOUBLE);
+  /**
+   * AlcoveMachineActions::saved:
+   *
+   * The machine was saved and its process has ended.
+   */
+  signals[SAVED] =
+      g_signal_new ("saved", type, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
 }
 
 static void
@@ -319,6 +413,8 @@ alcove_machine_actions_new (AlcoveMachine *machine, GtkWidget *widget)
   self->machine = g_object_ref (machine);
   g_set_weak_pointer (&self->widget, widget);
   g_signal_connect_object (machine, "notify::state", G_CALLBACK (update), self, G_CONNECT_SWAPPED);
+  g_signal_connect_object (machine, "save-progress", G_CALLBACK (on_save_progress), self,
+                           G_CONNECT_SWAPPED);
   update (self);
   return self;
 }

@@ -5,7 +5,8 @@
  * buttons and menus need no logic of their own. Questions are asked over a widget's window; what
  * goes wrong comes out of ::problem as a sentence.
  *
- * Actions: start, pause, resume, toggle-pause, shut-down, reset, force-off, screenshot,
+ * Actions: start, pause, resume, toggle-pause, save, cancel-save, discard-saved, shut-down, reset,
+ * force-off, screenshot,
  * send-keys (au), type-clipboard, view, delete. Main thread only.
  */
 #pragma once

@@ -35,6 +35,7 @@ struct _AlcoveMachineWindow
   guint clear_source; /* a start that waits for what is left of a machine that failed */
   guint clear_left;
   bool runs; /* as of the last change of state */
+  bool saving;
 
   AdwToastOverlay *toasts;
   AdwBin *header_place;
@@ -57,6 +58,8 @@ struct _AlcoveMachineWindow
   GtkSpinner *spinner;
   AdwStatusPage *starting_page;
   AdwStatusPage *off_page;
+  GtkButton *off_start;
+  GtkProgressBar *saving_bar;
   AdwStatusPage *failed_page;
   GtkLabel *failed_detail;
   GtkButton *failed_start;
@@ -273,6 +276,11 @@ show_off (AlcoveMachineWindow *self)
       reason && size ? g_strdup_printf ("%s\n%s", reason, size) : g_strdup (reason ? reason : size);
   g_autofree char *escaped = text ? g_markup_escape_text (text, -1) : NULL;
 
+  bool saved = alcove_machine_get_state (self->machine) == ALCOVE_MACHINE_SAVED;
+
+  adw_status_page_set_title (self->off_page,
+                             saved ? _ ("The Machine Is Saved") : _ ("The Machine Is Off"));
+  gtk_button_set_label (self->off_start, saved ? _ ("_Go On") : _ ("_Start"));
   adw_status_page_set_description (self->off_page, escaped);
   gtk_stack_set_visible_child_name (self->stack, "off");
 }
@@ -359,7 +367,9 @@ update (AlcoveMachineWindow *self)
   update_pause_button (self);
   update_paused (self);
 
-  if (self->starting && !has_screen (self))
+  if (self->saving)
+    gtk_stack_set_visible_child_name (self->stack, "saving");
+  else if (self->starting && !has_screen (self))
     gtk_stack_set_visible_child_name (self->stack, "starting");
   else
     show_state (self);
@@ -394,6 +404,26 @@ on_state_changed (AlcoveMachineWindow *self)
   if (!stopping)
     self->runs = runs;
   update (self);
+}
+
+/* --- saving --- */
+
+static void
+on_saving (AlcoveMachineWindow *self, gboolean active, double fraction)
+{
+  gtk_progress_bar_set_fraction (self->saving_bar, CLAMP (fraction, 0, 1));
+  if (self->saving == (bool)active)
+    return;
+  self->saving = active;
+  update (self);
+  if (active)
+    alcove_compat_announce (GTK_WIDGET (self), _ ("Saving the machine"));
+}
+
+static void
+on_saved (AlcoveMachineWindow *self)
+{
+  gtk_window_close (GTK_WINDOW (self));
 }
 
 /* --- starting --- */
@@ -688,6 +718,8 @@ alcove_machine_window_class_init (AlcoveMachineWindowClass *klass)
   BIND (spinner);
   BIND (starting_page);
   BIND (off_page);
+  BIND (off_start);
+  BIND (saving_bar);
   BIND (failed_page);
   BIND (failed_detail);
   BIND (failed_start);
@@ -737,6 +769,9 @@ alcove_machine_window_new (GtkApplication *application, AlcoveMachine *machine, 
   gtk_widget_insert_action_group (GTK_WIDGET (self), "machine", G_ACTION_GROUP (self->actions));
   g_signal_connect_swapped (self->actions, "problem", G_CALLBACK (on_action_message), self);
   g_signal_connect_swapped (self->actions, "done", G_CALLBACK (on_action_message), self);
+  g_signal_connect_object (self->actions, "saving", G_CALLBACK (on_saving), self,
+                           G_CONNECT_SWAPPED);
+  g_signal_connect_object (self->actions, "saved", G_CALLBACK (on_saved), self, G_CONNECT_SWAPPED);
   g_signal_connect_swapped (machine, "notify::state", G_CALLBACK (on_state_changed), self);
   g_signal_connect_swapped (machine, "notify", G_CALLBACK (update), self);
   alcove_snapshots_page_set_machine (self->snapshots_page, machine);

@@ -763,6 +763,14 @@ vmm_guest_memory_collect_dirty (
     }
   vmm_ram_block_take_dirty (block, bitmap, n_words);
   g_mutex_unlock (&memory->map_lock);
+  if (r == -EOPNOTSUPP)
+    {
+      g_set_error_literal (error, VMM_ERROR, VMM_ERROR_NOT_SUPPORTED,
+                           "A network device writes the machine's memory from within the kernel "
+                           "(vhost), which no dirty log sees: pause the machine first, or set "
+                           "vhost=false for it");
+      return FALSE;
+    }
   if (r < 0)
     return vmm_error_set_errno (error, r, "Cannot read the dirty pages of memory “%s”",
                                 block->name);

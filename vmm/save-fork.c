@@ -63,7 +63,7 @@ child_main (VmmSave *save, Fork *state, pid_t parent)
   (void)prctl (PR_SET_PDEATHSIG, SIGKILL);
   if (getppid () != parent)
     _exit (1);
-  (void)setpriority (PRIO_PROCESS, 0, 10);
+  (void)setpriority (PRIO_PROCESS, 0, 5);
   close_but (vmm_ram_writer_get_fd (save->writer), state->pipe[1]);
   for (guint b = 0; r == 0 && b < save->n_blocks; b++)
     for (guint64 at = 0; r == 0 && at < save->blocks[b].n_pages; at += CHUNK_PAGES)

@@ -112,10 +112,20 @@ on_set_log_dirty (gpointer user_data, VmmMapping *mapping, gboolean on)
 {
 }
 
+/* The kernel's writes into guest RAM are not in any log of ours: while it may write, a copy by the
+ * dirty log would miss them. (Other ways to save a running machine do not need a log.) */
 static int
 on_sync_dirty (gpointer user_data, VmmMapping *mapping)
 {
-  return 0;
+  VhostNet *vhost = user_data;
+  gboolean running;
+
+  if ((vmm_ram_block_get_flags (vmm_mapping_get_block (mapping)) & VMM_RAM_DEVICE) != 0)
+    return 0; /* it is given guest RAM only */
+  g_mutex_lock (&vhost->lock);
+  running = vhost->running;
+  g_mutex_unlock (&vhost->lock);
+  return running ? -EOPNOTSUPP : 0;
 }
 
 static const VmmMemoryListener listener = {

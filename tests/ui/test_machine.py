@@ -145,6 +145,33 @@ def test_firmware(desk):
     check("running" not in desk.run("list").stdout, "the command line still sees it running")
 
 
+def test_save(desk):
+    """Save and close, then go on where it was: the picture is the same, and the machine runs."""
+    name = "saved one"
+    desk.add_machine(name, "\n[display main]\ntype=vga\n\n[input keyboard]\ntype=keyboard\n")
+    desk.start("view", name)
+    desk.press("Start", "push button")
+    desk.find("Screen of the machine", timeout=60)
+    before = settle(desk, name)
+    desk.choose("Power", "Save and Close")
+    # The only window: the program ends with it.
+    wait_for("the window to close", lambda: desk.app.poll() is not None, 60)
+    wait_for("the command line to see it saved", lambda: "saved" in desk.run("list").stdout, 30)
+    check(desk.run("pause", name).returncode == 4, "a saved machine can be paused")
+    desk.start("view", name)
+    desk.find("The Machine Is Saved")
+    desk.picture("32-saved")
+    desk.press("Go On", "push button")
+    desk.find("Screen of the machine", timeout=60)
+    after = settle(desk, name)
+    check(alike(before, after), "the picture is another one after the machine went on")
+    wait_for("the saved state to go", lambda: not os.path.exists(
+        os.path.join(desk.home, "data", "alcove", "machines", name, "saved")), 30)
+    check(desk.run("save", name).returncode == 0, "the command line cannot save it")
+    check(desk.run("start", "--discard-saved", name).returncode == 0, "it does not start afresh")
+    check(desk.run("stop", "--force", name).returncode == 0, "it cannot be forced off")
+
+
 def main():
     program, libexecdir, pictures = map(os.path.abspath, sys.argv[1:4])
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
@@ -154,7 +181,7 @@ def main():
         if not shutil.which(tool):
             print(f"1..0 # SKIP {tool} of ImageMagick is not installed")
             return 0
-    return run_tests([test_firmware], lambda name: Desk(program, libexecdir, pictures))
+    return run_tests([test_firmware, test_save], lambda name: Desk(program, libexecdir, pictures))
 
 
 if __name__ == "__main__":
