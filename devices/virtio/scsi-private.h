@@ -40,6 +40,7 @@ typedef struct
   char name[SCSI_MAX_NAME];
   guint target, lun;
   ScsiUnit *unit;
+  gboolean announced; /* the driver knows that it goes */
 } ScsiSlot;
 
 /* What a posted call holds: it may run when the device is gone. */

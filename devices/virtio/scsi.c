@@ -115,6 +115,22 @@ remove_slot (gpointer user_data)
   scsi->host.slots[scsi->host.n_slots] = NULL;
   scsi_unit_drain (slot->unit);
   tell_neighbours (scsi, slot);
+  if (!slot->announced)
+    virtio_scsi_add_event (scsi, SCSI_EVENT_TRANSPORT_RESET, slot->target, slot->lun,
+                           SCSI_RESET_REMOVED);
+}
+
+static void
+announce (gpointer user_data)
+{
+  Change *change = user_data;
+  VirtioScsi *scsi = change->scsi;
+  ScsiSlot *slot = change->slot;
+
+  if (!virtio_device_is_active (&scsi->parent) ||
+      !virtio_device_has_feature (&scsi->parent, SCSI_FEATURE_HOTPLUG))
+    return;
+  slot->announced = change->changed = TRUE;
   virtio_scsi_add_event (scsi, SCSI_EVENT_TRANSPORT_RESET, slot->target, slot->lun,
                          SCSI_RESET_REMOVED);
 }
@@ -211,6 +227,18 @@ virtio_scsi_attach (
   change.slot = slot;
   vmm_worker_call (scsi->host.worker, insert_slot, &change);
   return TRUE;
+}
+
+gboolean
+virtio_scsi_announce_removal (VmmDevice *device, const char *name, GError **error)
+{
+  VirtioScsi *scsi = from_device (device);
+  ScsiSlot *slot = find_name (scsi, name, error);
+  Change change = { .scsi = scsi, .slot = slot };
+
+  if (slot != NULL && !slot->announced)
+    vmm_worker_call (scsi->host.worker, announce, &change);
+  return change.changed;
 }
 
 gboolean
@@ -389,6 +417,8 @@ reset_units (gpointer user_data)
   virtio_device_lock_queue (&scsi->parent, SCSI_CONTROL);
   initial_values (scsi);
   virtio_device_unlock_queue (&scsi->parent, SCSI_CONTROL);
+  for (guint i = 0; i < scsi->host.n_slots; i++)
+    scsi->host.slots[i]->announced = FALSE; /* the driver that comes finds it */
   for (guint i = 0; i < scsi->host.n_slots; i++)
     scsi_unit_reset (scsi->host.slots[i]->unit, SCSI_RESET_POWER_ON);
 }

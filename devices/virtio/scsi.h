@@ -23,6 +23,10 @@ VmmWorker *virtio_scsi_get_worker (VmmDevice *device);
  * taken or all units are, INVALID for an address that cannot be. */
 gboolean virtio_scsi_attach (
     VmmDevice *device, const char *name, guint target, guint lun, ScsiUnit *unit, GError **error);
+/* Tells the guest's driver that a unit goes, while it is still there: a driver that lets go of it in
+ * order (flushes its cache) can. detach follows when the caller has waited long enough; there is no
+ * answer. FALSE: no driver listens, there is nothing to wait for. Errors: NOT_FOUND. */
+gboolean virtio_scsi_announce_removal (VmmDevice *device, const char *name, GError **error);
 /* Commands under way end first; then the unit is freed, and its back end is the caller's again (who
  * flushes and closes it). The guest's driver hears that it is gone. Errors: NOT_FOUND. */
 gboolean virtio_scsi_detach (VmmDevice *device, const char *name, GError **error);

@@ -601,6 +601,38 @@ test_hot_plug (Fixture *f, gconstpointer data)
   g_assert_error (error, VMM_ERROR, VMM_ERROR_NOT_FOUND);
 }
 
+/* A driver that hears of it first still finds the disk, and hears of it once. */
+static void
+test_announce (Fixture *f, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  guint32 event, reason;
+  guint target, lun;
+
+  f->more.hold = FALSE;
+  attach (f, "disk.more", 1, 0, SCSI_KIND_DISK, &f->more);
+  g_assert_false (virtio_scsi_announce_removal (f->device, "disk.more", &error)); /* no driver */
+  g_assert_no_error (error);
+  boot (f);
+  ready (f, 1, 0);
+  give_event_buffer (f, 0, 16);
+  give_event_buffer (f, 1, 16);
+  g_assert_true (virtio_scsi_announce_removal (f->device, "disk.more", &error));
+  harness_run (f->d.h);
+  g_assert_true (take_event (f, 0, &event, &target, &lun, &reason));
+  g_assert_cmpuint (target, ==, 1);
+  g_assert_cmpuint (reason, ==, 2);
+  g_assert_cmpuint (RUN (f, 1, 0, 0, 0, 0x35), ==, OK);
+  g_assert_cmpuint (f->status, ==, 0);
+  g_assert_cmpuint (f->more.n_ops[BLOCK_OP_FLUSH], ==, 1);
+  g_assert_true (virtio_scsi_detach (f->device, "disk.more", &error));
+  harness_run (f->d.h);
+  g_assert_false (take_event (f, 1, &event, &target, &lun, &reason));
+  g_assert_cmpuint (RUN (f, 1, 0, 0, 0, 0x35), ==, BAD_TARGET);
+  g_assert_false (virtio_scsi_announce_removal (f->device, "disk.more", &error));
+  g_assert_error (error, VMM_ERROR, VMM_ERROR_NOT_FOUND);
+}
+
 static void
 test_attach_errors (Fixture *f, gconstpointer data)
 {
@@ -931,6 +963,7 @@ main (int argc, char **argv)
   ADD ("tmf", test_tmf);
   ADD ("control-oddities", test_control_oddities);
   ADD ("hot-plug", test_hot_plug);
+  ADD ("announce", test_announce);
   ADD ("attach-errors", test_attach_errors);
   ADD ("medium", test_medium);
   ADD ("missed-events", test_missed_events);
