@@ -54,7 +54,10 @@ scsi_unit_attention (ScsiUnit *unit, guint8 asc, guint8 ascq)
       return;
   /* A reset says all that came before it (SAM-5, 5.14). */
   if (asc == 0x29)
-    unit->guest.n_attentions = 0;
+    {
+      unit->guest.n_attentions = 0;
+      memset (unit->guest.attentions, 0, sizeof unit->guest.attentions);
+    }
   if (unit->guest.n_attentions < MAX_ATTENTIONS)
     unit->guest.attentions[unit->guest.n_attentions++] = code;
 }

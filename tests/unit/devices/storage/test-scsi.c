@@ -586,6 +586,12 @@ test_state (Fixture *f, gconstpointer data)
   g_assert_true (load (&other, before, NULL));
   after = save (&other);
   g_assert_true (g_bytes_equal (before, after));
+  /* A reset's attention leaves nothing of the others behind. */
+  scsi_unit_attention (f->unit, 0x3f, 0x0e);
+  scsi_unit_attention (f->unit, 0x29, 0x04);
+  g_clear_pointer (&before, g_bytes_unref);
+  before = save (f);
+  g_assert_true (load (f, before, NULL));
   g_assert_cmphex (RUN (&other, 0, 0, 0x00), ==, 0x062a09);
   g_assert_cmphex (RUN (&other, 0, 0, 0x00), ==, 0x020402);
   tear_down (&other, NULL);
