@@ -105,7 +105,7 @@ validate_disk (Validation *v, const AlcoveDiskConfig *disk)
     complain (v, &disk->base, "target", "only disks of bus scsi have one");
   if (disk->bus != ALCOVE_DISK_SCSI && disk->passthrough)
     complain (v, &disk->base, "passthrough", "only SCSI can do it: use bus scsi");
-  if (disk->bus != ALCOVE_DISK_SCSI && disk->file == NULL)
+  if (disk->bus != ALCOVE_DISK_SCSI && disk->bus != ALCOVE_DISK_SATA && disk->file == NULL)
     complain (v, &disk->base, "file",
               "this bus has no empty drives: name an image, or use bus sata");
   if (disk->serial != NULL)
