@@ -167,6 +167,36 @@ on_type (AlcoveMachine1 *machine, GDBusMethodInvocation *call, const char *text,
   return TRUE;
 }
 
+/* The drive "locked" is locked. */
+static gboolean
+on_change_medium (AlcoveMachine1 *machine,
+                  GDBusMethodInvocation *call,
+                  const char *drive,
+                  const char *path,
+                  gboolean force,
+                  Fake *fake)
+{
+  if (!force && strcmp (drive, "locked") == 0)
+    return refuse_state (call, "The guest has locked the tray");
+  note (fake, "medium %s %s\n", drive, strrchr (path, '/') + 1);
+  alcove_machine1_complete_change_medium (machine, call);
+  return TRUE;
+}
+
+static gboolean
+on_eject_medium (AlcoveMachine1 *machine,
+                 GDBusMethodInvocation *call,
+                 const char *drive,
+                 gboolean force,
+                 Fake *fake)
+{
+  if (!force && strcmp (drive, "locked") == 0)
+    return refuse_state (call, "The guest has locked the tray");
+  note (fake, "eject %s%s\n", drive, force ? " by force" : "");
+  alcove_machine1_complete_eject_medium (machine, call);
+  return TRUE;
+}
+
 static gboolean
 on_list_consoles (AlcoveMachine1 *machine, GDBusMethodInvocation *call, Fake *fake)
 {
@@ -357,6 +387,8 @@ connect_handlers (Fake *fake)
     { "handle-screenshot", G_CALLBACK (on_screenshot) },
     { "handle-send-keys", G_CALLBACK (on_send_keys) },
     { "handle-type", G_CALLBACK (on_type) },
+    { "handle-change-medium", G_CALLBACK (on_change_medium) },
+    { "handle-eject-medium", G_CALLBACK (on_eject_medium) },
     { "handle-list-consoles", G_CALLBACK (on_list_consoles) },
     { "handle-open-console", G_CALLBACK (on_open_console) },
     { "handle-get-stats", G_CALLBACK (on_get_stats) },

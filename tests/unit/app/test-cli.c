@@ -100,6 +100,10 @@ test_usage (void)
     "run --disk ,x",
     "run --disk f,=1",
     "run extra",
+    "cd",
+    "cd insert a",
+    "cd eject a b c",
+    "cd open a",
     "screenshot a --scanout 99",
     "run --debug-exit 1 --kernel k",
   };
@@ -407,6 +411,61 @@ test_disks_come_and_go (void)
 }
 
 static void
+assert_medium (const char *folder, const char *drive, const char *expected)
+{
+  g_autofree char *path = g_build_filename (folder, ALCOVE_DEFINITION_FILE, NULL);
+  g_autofree char *group = g_strconcat ("cdrom ", drive, NULL);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (AlcoveDefinition) definition = alcove_definition_load (path, &error);
+  g_autofree char *file = NULL;
+
+  g_assert_no_error (error);
+  file = alcove_definition_dup_value (definition, group, "file");
+  g_assert_cmpstr (file, ==, expected);
+}
+
+/* The medium of a drive: of a machine that is off, and of one that runs. */
+static void
+test_cd (void)
+{
+  g_autofree char *folder = g_build_filename (app_dirs_root, "data/alcove/machines/tower", NULL);
+  g_autofree char *conf = g_build_filename (folder, ALCOVE_DEFINITION_FILE, NULL);
+  g_autofree char *log = g_build_filename (folder, "log", "fake", NULL);
+  g_autofree char *iso = g_build_filename (app_dirs_root, "a.iso", NULL);
+  g_autofree char *insert = g_strdup_printf ("cd insert tower tray %s", iso);
+  g_autofree char *text = NULL, *with_drives = NULL, *notes = NULL;
+
+  g_assert_true (g_file_set_contents (iso, "x", 1, NULL));
+  g_assert_cmpint (run ("create Tower --no-disk"), ==, 0);
+  g_assert_cmpint (run ("cd eject tower"), ==, 1);
+  assert_in (last_err, "has no CD-ROM drive: add a [cdrom]");
+  g_assert_true (g_file_get_contents (conf, &text, NULL, NULL));
+  with_drives = g_strconcat (text, "\n[cdrom tray]\n[cdrom locked]\n", NULL);
+  g_assert_true (g_file_set_contents (conf, with_drives, -1, NULL));
+  g_assert_cmpint (run ("cd eject tower"), ==, 1);
+  assert_in (last_err, "say which");
+  g_assert_cmpint (run ("cd insert tower nobody /dev/null"), ==, 1);
+  assert_in (last_err, "no CD-ROM drive \"nobody\"");
+  g_assert_cmpint (run ("cd insert tower tray /nowhere.iso"), ==, 1);
+  assert_in (last_err, "no file /nowhere.iso");
+  g_assert_cmpint (run (insert), ==, 0);
+  assert_medium (folder, "tray", iso);
+  g_assert_cmpint (run ("cd eject tower tray"), ==, 0);
+  assert_medium (folder, "tray", NULL);
+
+  g_assert_cmpint (run ("start tower"), ==, 0);
+  g_assert_cmpint (run (insert), ==, 0);
+  assert_medium (folder, "tray", iso);
+  g_assert_cmpint (run ("cd eject tower locked"), ==, 4);
+  assert_in (last_err, "locked the tray");
+  g_assert_cmpint (run ("cd eject tower locked --force"), ==, 0);
+  g_assert_cmpint (run ("stop tower --force"), ==, 0);
+  g_assert_true (g_file_get_contents (log, &notes, NULL, NULL));
+  assert_in (notes, "medium tray a.iso\n");
+  assert_in (notes, "eject locked by force\n");
+}
+
+static void
 test_console (void)
 {
   /* The fake answers in upper case; a stop ends the console. */
@@ -575,6 +634,7 @@ main (int argc, char **argv)
   g_test_add_func ("/cli/snapshots", test_snapshots);
   g_test_add_func ("/cli/disks-come-and-go", test_disks_come_and_go);
   g_test_add_func ("/cli/clone", test_clone);
+  g_test_add_func ("/cli/cd", test_cd);
   g_test_add_func ("/cli/console", test_console);
   g_test_add_func ("/cli/run", test_run);
   g_test_add_func ("/cli/run-options", test_run_options);
