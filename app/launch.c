@@ -196,6 +196,8 @@ spawn (const AlcoveLaunchSpec *spec, const char *program, int ready_fd, GError *
   argv[n++] = G_STRINGIFY (READY_FD);
   if (spec->paused)
     argv[n++] = "--paused";
+  if (spec->disposable)
+    argv[n++] = "--disposable";
   if (spec->restore != NULL)
     {
       argv[n++] = "--restore";

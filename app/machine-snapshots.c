@@ -248,6 +248,13 @@ on_connected (GObject *source, GAsyncResult *result, gpointer user_data)
       g_task_return_error (task, error);
       return;
     }
+  if (alcove_machine_is_disposable (self) && work->kind != WORK_CHECK)
+    {
+      g_task_return_new_error (task, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE,
+                               "This run of %s is disposable: turn it off first",
+                               alcove_machine_get_name (self));
+      return;
+    }
   work->proxy = g_object_ref (self->proxy);
   work->progress_signal = g_signal_connect (work->proxy, "save-progress",
                                             G_CALLBACK (on_save_progress), work->reporter);
@@ -386,7 +393,8 @@ alcove_machine_prune_snapshots_async (AlcoveMachine *self,
 
 typedef struct
 {
-  char *id, *name;
+  char *id;
+  char *name; /* of what is kept */
   gboolean keep, was_running;
   guint waits_left; /* for the machine to know that it is off */
   AlcoveProgressFunc progress;
@@ -521,7 +529,6 @@ on_checked (GObject *source, GAsyncResult *result, gpointer user_data)
   g_autoptr (GTask) task = user_data;
   AlcoveMachine *self = ALCOVE_MACHINE (source);
   Revert *revert = g_task_get_task_data (task);
-  g_autofree char *name = NULL;
   GError *error = NULL;
 
   if (!g_task_propagate_boolean (G_TASK (result), &error))
@@ -534,11 +541,9 @@ on_checked (GObject *source, GAsyncResult *result, gpointer user_data)
       turn_off (task);
       return;
     }
-  name = g_strdup_printf ("Before reverting to %.64s", revert->name);
-  alcove_machine_create_snapshot_async (
-      self, g_utf8_validate (name, -1, NULL) ? name : "Before reverting", NULL, "revert",
-      revert->progress, revert->progress_data, g_task_get_cancellable (task), on_kept,
-      g_object_ref (task));
+  alcove_machine_create_snapshot_async (self, revert->name, NULL, "revert", revert->progress,
+                                        revert->progress_data, g_task_get_cancellable (task),
+                                        on_kept, g_object_ref (task));
 }
 
 /* A machine is not turned off for a revert that cannot be done. */
@@ -597,7 +602,7 @@ alcove_machine_revert_async (AlcoveMachine *self,
       return;
     }
   revert->id = g_strdup (target->id);
-  revert->name = g_strdup (target->name);
+  revert->name = alcove_snapshot_dup_kept_name (target);
   if (revert->was_running)
     check (task);
   else

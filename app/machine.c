@@ -460,6 +460,12 @@ alcove_machine_is_active (AlcoveMachine *self)
     }
 }
 
+gboolean
+alcove_machine_is_disposable (AlcoveMachine *self)
+{
+  return self->proxy != NULL && alcove_machine1_get_disposable (self->proxy);
+}
+
 char *
 alcove_machine_dup_log_path (AlcoveMachine *self)
 {
@@ -730,6 +736,14 @@ alcove_machine_start_async (AlcoveMachine *self,
       g_task_return_error (task, error);
       return;
     }
+  if ((flags & ALCOVE_START_DISPOSABLE) != 0 && alcove_saved_exists (self->folder))
+    {
+      g_task_return_new_error (task, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE,
+                               "%s is saved: its disks belong to its memory. Start it normally, or "
+                               "take a snapshot and clone that",
+                               alcove_machine_get_name (self));
+      return;
+    }
   self->launching = TRUE;
   set_state (self, ALCOVE_MACHINE_STARTING, "user", NULL);
   runtime_dir = alcove_paths_dup_machine_runtime (self->uuid);
@@ -738,6 +752,7 @@ alcove_machine_start_async (AlcoveMachine *self,
   spec.runtime_dir = runtime_dir;
   spec.log_path = log_path;
   spec.paused = (flags & ALCOVE_START_PAUSED) != 0;
+  spec.disposable = (flags & ALCOVE_START_DISPOSABLE) != 0;
   if (alcove_saved_exists (self->folder))
     {
       restore = alcove_saved_dup_folder (self->folder);

@@ -51,6 +51,8 @@ const char *alcove_machine_get_state_detail (AlcoveMachine *self); /* (nullable)
 guint alcove_machine_get_pid (AlcoveMachine *self);                /* of its VM process, or 0 */
 /* RUNNING, PAUSED, STOPPING, STARTING or BUSY. */
 gboolean alcove_machine_is_active (AlcoveMachine *self);
+/* It runs, and what it writes is dropped at its end. */
+gboolean alcove_machine_is_disposable (AlcoveMachine *self);
 /* (transfer full): log/vmm.log in the folder. */
 char *alcove_machine_dup_log_path (AlcoveMachine *self);
 
@@ -69,6 +71,8 @@ typedef enum
   /* The saved state is removed and the machine boots; without it the machine goes on from there, or
    * refuses by name when it cannot. */
   ALCOVE_START_DISCARD_SAVED = 1 << 1,
+  /* What the guest writes is dropped at its end. Not of a machine that is saved. */
+  ALCOVE_START_DISPOSABLE = 1 << 2,
 } AlcoveStartFlags;
 
 /* Done when the VM process says it is ready; what it says when it is not is the error. */

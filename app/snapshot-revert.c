@@ -331,13 +331,10 @@ alcove_snapshot_recover_revert (const AlcoveSnapshotWork *work, GError **error)
 static AlcoveSnapshot *
 make_undo (const AlcoveSnapshotWork *work, AlcoveSnapshot *target, gboolean keep, GError **error)
 {
-  g_autofree char *name =
-      g_strdup_printf ("Before reverting to %.*s", ALCOVE_SNAPSHOT_NAME_MAX - 32, target->name);
+  g_autofree char *name = alcove_snapshot_dup_kept_name (target);
   AlcoveSnapshotWords words = { .name = name, .reason = "revert" };
   g_autoptr (AlcoveSnapshot) undo = NULL;
 
-  if (!g_utf8_validate (name, -1, NULL)) /* cut within a character */
-    words.name = "Before reverting";
   undo = alcove_snapshot_begin_with (
       work, &words, keep ? ALCOVE_SNAPSHOT_NEW : ALCOVE_SNAPSHOT_UNDO, target, error);
   if (undo == NULL)

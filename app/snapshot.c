@@ -96,6 +96,22 @@ alcove_snapshot_dup_new_id (void)
   return g_strdup_printf ("%s-%04x", time, g_random_int () & 0xffff);
 }
 
+char *
+alcove_snapshot_dup_kept_name (const AlcoveSnapshot *target)
+{
+  static const char before[] = "Before reverting to ";
+  const char *name = target->name;
+  g_autofree char *whole = NULL;
+  const char *end;
+
+  while (g_str_has_prefix (name, before))
+    name += strlen (before);
+  whole =
+      g_strdup_printf ("%s%.*s", before, (int)(ALCOVE_SNAPSHOT_NAME_MAX - strlen (before)), name);
+  (void)g_utf8_validate (whole, -1, &end); /* not cut within a character */
+  return g_strndup (whole, (gsize)(end - whole));
+}
+
 gboolean
 alcove_snapshot_check_words (const char *name, const char *note, GError **error)
 {

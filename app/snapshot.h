@@ -66,6 +66,8 @@ void alcove_snapshot_disk_free (AlcoveSnapshotDisk *disk);
 gboolean alcove_snapshot_id_is_valid (const char *id);
 /* (transfer full): from the time and chance. */
 char *alcove_snapshot_dup_new_id (void);
+/* (transfer full): the name of the state that is kept before a revert to a snapshot. */
+char *alcove_snapshot_dup_kept_name (const AlcoveSnapshot *target);
 /* Errors: ALCOVE_ERROR_INVALID says what is wrong with a name or note. */
 gboolean alcove_snapshot_check_words (const char *name, const char *note, GError **error);
 

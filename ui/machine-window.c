@@ -32,7 +32,8 @@ struct _AlcoveMachineWindow
   char *screen_error; /* why there is no screen although the machine runs */
   guint lost_source;
   bool starting;
-  guint clear_source; /* a start that waits for what is left of a machine that failed */
+  AlcoveStartFlags start_flags; /* of the next start */
+  guint clear_source;           /* a start that waits for what is left of a machine that failed */
   guint clear_left;
   bool runs; /* as of the last change of state */
   bool saving;
@@ -219,6 +220,8 @@ update_title (AlcoveMachineWindow *self)
   if (alcove_display_get_grabbed (self->display))
     subtitle = g_strdup_printf (_ ("Press %s to release the keyboard"),
                                 alcove_display_get_chord_label (self->display));
+  else if (alcove_machine_is_disposable (self->machine))
+    subtitle = g_strdup (_ ("Disposable: changes are dropped at power-off"));
   else if (state != ALCOVE_MACHINE_RUNNING)
     subtitle = g_strdup (alcove_state_get_label (state));
   adw_window_title_set_title (self->title, name);
@@ -438,6 +441,7 @@ on_started (GObject *source, GAsyncResult *result, gpointer data)
   if (!self)
     return;
   self->starting = false;
+  self->start_flags = ALCOVE_START_NONE;
   if (!started)
     {
       g_free (self->start_error);
@@ -449,7 +453,7 @@ on_started (GObject *source, GAsyncResult *result, gpointer data)
 static void
 start (AlcoveMachineWindow *self)
 {
-  alcove_machine_start_async (self->machine, ALCOVE_START_NONE, NULL, on_started,
+  alcove_machine_start_async (self->machine, self->start_flags, NULL, on_started,
                               hold_weakly (self));
 }
 
@@ -499,6 +503,17 @@ alcove_machine_window_start (AlcoveMachineWindow *self)
   else
     start (self);
   update (self);
+}
+
+static void
+on_start_disposable (GtkWidget *widget, const char *name, GVariant *parameter)
+{
+  AlcoveMachineWindow *self = ALCOVE_MACHINE_WINDOW (widget);
+
+  if (self->starting || alcove_machine_is_active (self->machine))
+    return;
+  self->start_flags = ALCOVE_START_DISPOSABLE;
+  alcove_machine_window_start (self);
 }
 
 static void
@@ -735,6 +750,7 @@ alcove_machine_window_class_init (AlcoveMachineWindowClass *klass)
   gtk_widget_class_bind_template_callback (widget_class, on_motion);
   gtk_widget_class_bind_template_callback (widget_class, on_display_focus);
   gtk_widget_class_install_action (widget_class, "win.start", NULL, on_start);
+  gtk_widget_class_install_action (widget_class, "win.start-disposable", NULL, on_start_disposable);
   gtk_widget_class_install_action (widget_class, "win.reconnect", NULL, on_reconnect);
   gtk_widget_class_install_action (widget_class, "win.fullscreen", NULL, on_fullscreen);
 }

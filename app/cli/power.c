@@ -53,9 +53,11 @@ cli_reset (Cli *cli, int argc, char **argv)
 int
 cli_start (Cli *cli, int argc, char **argv)
 {
-  gboolean paused = FALSE, discard = FALSE;
+  gboolean paused = FALSE, discard = FALSE, disposable = FALSE;
   const GOptionEntry entries[] = { { "paused", 0, 0, G_OPTION_ARG_NONE, &paused,
                                      "Do not run the guest yet", NULL },
+                                   { "disposable", 0, 0, G_OPTION_ARG_NONE, &disposable,
+                                     "Everything the guest writes is dropped at power-off", NULL },
                                    { "discard-saved", 0, 0, G_OPTION_ARG_NONE, &discard,
                                      "Boot; the saved state of the machine is lost", NULL },
                                    G_OPTION_ENTRY_NULL };
@@ -70,7 +72,8 @@ cli_start (Cli *cli, int argc, char **argv)
     return status;
   alcove_machine_start_async (machine,
                               (paused ? ALCOVE_START_PAUSED : ALCOVE_START_NONE) |
-                                  (discard ? ALCOVE_START_DISCARD_SAVED : ALCOVE_START_NONE),
+                                  (discard ? ALCOVE_START_DISCARD_SAVED : ALCOVE_START_NONE) |
+                                  (disposable ? ALCOVE_START_DISPOSABLE : ALCOVE_START_NONE),
                               NULL, cli_on_ready, &result);
   cli_wait (&result);
   return alcove_machine_finish (machine, result, &error) ? ALCOVE_EXIT_DONE : cli_fail (cli, error);

@@ -12,6 +12,7 @@
 #include "app/lock.h"
 #include "app/runner/confine.h"
 #include "app/runner/control.h"
+#include "app/runner/disposable.h"
 #include "app/runner/machine.h"
 #include "app/runner/options.h"
 #include "app/runner/restoring.h"
@@ -25,10 +26,11 @@ typedef struct
   AlcoveDefinition *definition;
   AlcoveLock *lock; /* (nullable) throw-away machines need none */
   RunnerMachine *machine;
-  RunnerControl *control;     /* (nullable) */
-  RunnerRestoring *restoring; /* (nullable) */
-  char *saved;                /* (nullable) the folder that the machine was saved to: it ends */
-  gboolean ended;             /* in good order */
+  RunnerControl *control;       /* (nullable) */
+  RunnerRestoring *restoring;   /* (nullable) */
+  RunnerDisposable *disposable; /* (nullable) */
+  char *saved;                  /* (nullable) the folder that the machine was saved to: it ends */
+  gboolean ended;               /* in good order */
   int status;
 } Program;
 
@@ -206,6 +208,19 @@ recover_snapshots (const char *folder, GError **error)
   return lock != NULL && alcove_snapshots_recover (&work, error);
 }
 
+/* From here on the definition is that of the overlays. */
+static gboolean
+make_disposable (Program *program, GError **error)
+{
+  program->disposable =
+      runner_disposable_new (program->options.machine, program->definition, error);
+  if (program->disposable == NULL)
+    return FALSE;
+  g_clear_object (&program->definition);
+  program->definition = g_object_ref (runner_disposable_get_definition (program->disposable));
+  return TRUE;
+}
+
 static gboolean
 load (Program *program, GError **error)
 {
@@ -216,12 +231,14 @@ load (Program *program, GError **error)
       program->lock = alcove_lock_acquire (program->options.machine, "runs it", error);
       if (program->lock == NULL || !recover_snapshots (program->options.machine, error))
         return FALSE;
+      runner_disposable_clean (program->options.machine);
       path = g_build_filename (program->options.machine, ALCOVE_DEFINITION_FILE, NULL);
     }
   else
     path = g_strdup (program->options.conf);
   program->definition = alcove_definition_load (path, error);
-  return program->definition != NULL;
+  return program->definition != NULL &&
+         (!program->options.disposable || make_disposable (program, error));
 }
 
 static gboolean
@@ -240,6 +257,8 @@ start (Program *program, GError **error)
   program->machine = runner_machine_new (program->definition, error);
   if (program->machine == NULL)
     return FALSE;
+  if (program->disposable != NULL)
+    runner_disposable_opened (program->disposable);
   vm = runner_machine_get_vm (program->machine);
   if (program->options.runtime_dir != NULL)
     {
@@ -248,6 +267,7 @@ start (Program *program, GError **error)
                               quit, saved, program, error);
       if (program->control == NULL)
         return FALSE;
+      runner_control_set_disposable (program->control, program->options.disposable);
     }
   vmm_vm_set_state_func (vm, on_state, program);
   if (!runner_confine (error))
@@ -290,6 +310,7 @@ main (int argc, char **argv)
   runner_control_free (program.control);
   runner_restoring_free (program.restoring, program.ended);
   runner_machine_free (program.machine);
+  runner_disposable_free (program.disposable);
   /* Closing an image may still write to it; the record must tell of it as it lies there. */
   if (program.saved != NULL &&
       !alcove_saved_write_record (program.saved, program.definition, &error))

@@ -609,3 +609,9 @@ runner_control_set_state (RunnerControl *self,
   g_dbus_interface_skeleton_flush (G_DBUS_INTERFACE_SKELETON (self->skeleton));
   alcove_machine1_emit_state_changed (self->skeleton, state, reason, detail);
 }
+
+void
+runner_control_set_disposable (RunnerControl *self, gboolean disposable)
+{
+  alcove_machine1_set_disposable (self->skeleton, disposable);
+}

@@ -29,5 +29,7 @@ void runner_control_set_state (RunnerControl *control,
                                const char *state,
                                const char *reason,
                                const char *detail);
+/* The property; what would keep something of the run is refused. */
+void runner_control_set_disposable (RunnerControl *control, gboolean disposable);
 /* Answers a call with an error, by its D-Bus name. */
 void runner_control_return_error (GDBusMethodInvocation *invocation, const GError *error);

@@ -20,6 +20,8 @@ runner_options_parse (RunnerOptions *options, int argc, char **argv, GError **er
       "Remove that folder when it is needed no more", NULL },
     { "new-generation", 0, 0, G_OPTION_ARG_NONE, &options->generation,
       "Tell the guest that it went back in time", NULL },
+    { "disposable", 0, 0, G_OPTION_ARG_NONE, &options->disposable,
+      "Disks and firmware variables are dropped at the end", NULL },
     { "linger", 0, 0, G_OPTION_ARG_NONE, &options->wait, "Stay after the guest stopped", NULL },
     G_OPTION_ENTRY_NULL
   };
@@ -35,6 +37,12 @@ runner_options_parse (RunnerOptions *options, int argc, char **argv, GError **er
   if (g_strv_length (args) > 1)
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "Unexpected “%s”", args[1]);
+      return FALSE;
+    }
+  if (options->disposable && (options->machine == NULL || options->restore != NULL))
+    {
+      g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                           "--disposable goes with --machine and without --restore");
       return FALSE;
     }
   if ((options->machine == NULL) == (options->conf == NULL))

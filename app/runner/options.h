@@ -12,6 +12,7 @@ typedef struct
   gboolean paused;     /* --paused: do not run the guest yet */
   char *restore;       /* --restore: a folder of a save or snapshot to go on from */
   gboolean consume;    /* --consume: the folder goes when the machine needs it no more */
+  gboolean disposable; /* nothing of the run stays */
   gboolean generation; /* --new-generation: the guest is told that it went back in time */
   gboolean wait;       /* --linger: stay after the guest stopped, until Quit */
 } RunnerOptions;

@@ -362,7 +362,12 @@ begin (RunnerSaving *self,
   g_autoptr (GError) error = NULL;
   gboolean ok = FALSE;
 
-  if (self->job != NULL)
+  if (alcove_machine1_get_disposable (self->skeleton))
+    g_set_error_literal (
+        &error, ALCOVE_ERROR, ALCOVE_ERROR_NOT_SUPPORTED,
+        "This run is disposable: nothing of it is kept. Start the machine normally "
+        "to save it or to take snapshots");
+  else if (self->job != NULL)
     g_set_error_literal (&error, ALCOVE_ERROR, ALCOVE_ERROR_BUSY,
                          "The machine is being saved already: wait, or cancel that");
   else

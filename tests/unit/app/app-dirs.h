@@ -7,15 +7,15 @@
 
 static char *app_dirs_root;
 
-/* Before the first GLib call that reads XDG variables. */
+/* Before the first GLib call that reads XDG variables. place: a folder. */
 static inline void
-app_dirs_init (void)
+app_dirs_init_in (const char *place)
 {
   static const char *const variables[] = { "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME",
                                            "XDG_CACHE_HOME" };
   static const char *const names[] = { "data", "run", "config", "cache" };
 
-  app_dirs_root = g_strdup ("/tmp/alcove-test-XXXXXX");
+  app_dirs_root = g_strconcat (place, "/alcove-test-XXXXXX", NULL);
   g_assert_nonnull (g_mkdtemp_full (app_dirs_root, 0700));
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     {
@@ -24,6 +24,12 @@ app_dirs_init (void)
       g_assert_cmpint (g_mkdir (path, 0700), ==, 0);
       g_setenv (variables[i], path, TRUE);
     }
+}
+
+static inline void
+app_dirs_init (void)
+{
+  app_dirs_init_in ("/tmp");
 }
 
 static inline void

@@ -56,14 +56,6 @@ fake_image_read (const char *path)
   return g_key_file_get_string (file, "disk", "contents", NULL);
 }
 
-char *
-fake_image_read_snapshot (const char *path, const char *id)
-{
-  g_autoptr (GKeyFile) file = load (path, NULL);
-
-  return g_key_file_get_string (file, id, "contents", NULL);
-}
-
 static int
 compare (gconstpointer a, gconstpointer b)
 {
@@ -201,4 +193,10 @@ fake_open (const AlcoveDiskAccess *access,
   return &self->parent;
 }
 
-const AlcoveDiskAccess fake_disks = { .open = fake_open, .forget = alcove_disk_access_forget };
+const AlcoveDiskAccess *
+fake_image_get_access (void)
+{
+  static const AlcoveDiskAccess access = { .open = fake_open, .forget = alcove_disk_access_forget };
+
+  return &access;
+}

@@ -4,11 +4,10 @@
 #pragma once
 #include "app/disk-access.h"
 
-extern const AlcoveDiskAccess fake_disks;
+const AlcoveDiskAccess *fake_image_get_access (void);
 
 void fake_image_make (const char *path, const char *contents);
 void fake_image_write (const char *path, const char *contents);
 char *fake_image_read (const char *path);
 /* The ids of its internal snapshots, sorted. */
 GStrv fake_image_list (const char *path);
-char *fake_image_read_snapshot (const char *path, const char *id);

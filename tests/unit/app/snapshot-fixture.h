@@ -84,7 +84,7 @@ fixture_setup (Fixture *f, gconstpointer data)
   fake_image_make (extra, "d1");
   fixture_write (f, "firmware-vars.fd", "v1");
   fixture_write (f, "tpm/state", "t1");
-  f->work = (AlcoveSnapshotWork){ .folder = f->folder, .access = &fake_disks };
+  f->work = (AlcoveSnapshotWork){ .folder = f->folder, .access = fake_image_get_access () };
 }
 
 static inline void

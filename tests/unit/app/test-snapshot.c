@@ -95,6 +95,25 @@ test_revert (Fixture *f, gconstpointer data)
 }
 
 static void
+test_kept_name (Fixture *f, gconstpointer data)
+{
+  g_autofree char *twice = NULL, *full = NULL;
+  g_autofree char *dots = g_strnfill (ALCOVE_SNAPSHOT_NAME_MAX - 21, '.');
+  g_autofree char *longest = g_strconcat (dots, "ä", NULL);
+
+  g_free (fixture_create (f, "Before reverting to one"));
+  revert (f, "Before reverting to one", TRUE);
+  twice = fixture_describe_tree (f);
+  g_assert_cmpstr (twice, ==,
+                   "Before reverting to one*< Before reverting to one<Before reverting to one ");
+  /* Cut before a character that does not fit, not in it. */
+  g_free (fixture_create (f, longest));
+  revert (f, longest, TRUE);
+  full = fixture_describe_tree (f);
+  g_assert_nonnull (strstr (full, "Before reverting to ...."));
+}
+
+static void
 test_delete_any_order (Fixture *f, gconstpointer data)
 {
   g_free (fixture_create (f, "a"));
@@ -194,7 +213,7 @@ test_lost_and_swapped (Fixture *f, gconstpointer data)
   /* One with a snapshot of the same id, but made another time. */
   {
     BlockSnapshot fake = { .id = id, .name = id, .time_ns = 5 };
-    BlockImage *image = fake_disks.open (&fake_disks, path, "qcow2", TRUE, NULL);
+    BlockImage *image = f->work.access->open (f->work.access, path, "qcow2", TRUE, NULL);
 
     g_assert_true (image->ops->snapshot_create (image, &fake, NULL));
     block_image_close (image);
@@ -376,6 +395,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   ADD ("create", test_create);
   ADD ("revert", test_revert);
+  ADD ("kept-name", test_kept_name);
   ADD ("delete-any-order", test_delete_any_order);
   ADD ("edit-and-find", test_edit_and_find);
   ADD ("raw-disk", test_raw_disk);
