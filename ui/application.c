@@ -5,6 +5,8 @@
 
 #include "ui/compat.h"
 #include "ui/create-window.h"
+#include "ui/export-window.h"
+#include "ui/import-window.h"
 #include "ui/library-window.h"
 #include "ui/machine-window.h"
 #include "ui/preferences-window.h"
@@ -112,6 +114,53 @@ on_new (GSimpleAction *action, GVariant *parameter, gpointer data)
 }
 
 static void
+on_file_to_import (GFile *file, gpointer data)
+{
+  g_autoptr (AlcoveApplication) self = data;
+  GtkWindow *parent = GTK_WINDOW (show_library (self));
+
+  if (file)
+    gtk_window_present (GTK_WINDOW (alcove_import_window_new (parent, self->library, file)));
+}
+
+static void
+on_import (GSimpleAction *action, GVariant *parameter, gpointer data)
+{
+  static const char *const patterns[] = { "*.ova", "*.ovf",  "*.xml", "*.conf", "*.qcow2", "*.vmdk",
+                                          "*.vhd", "*.vhdx", "*.vdi", "*.img",  "*.raw",   NULL };
+  AlcoveApplication *self = data;
+
+  alcove_compat_choose_file (GTK_WIDGET (show_library (self)), _ ("Choose a Machine to Import"),
+                             patterns, _ ("Machines and disk images"), on_file_to_import,
+                             g_object_ref (self));
+}
+
+/* parameter: a path or URI. */
+static void
+on_import_file (GSimpleAction *action, GVariant *parameter, gpointer data)
+{
+  g_autoptr (GFile) file = g_file_new_for_commandline_arg (g_variant_get_string (parameter, NULL));
+
+  on_file_to_import (file, g_object_ref (data));
+}
+
+static void
+on_export (GSimpleAction *action, GVariant *parameter, gpointer data)
+{
+  AlcoveApplication *self = data;
+  GtkWindow *parent = gtk_application_get_active_window (GTK_APPLICATION (self));
+  g_autoptr (GError) error = NULL;
+  g_autoptr (AlcoveMachine) machine =
+      find_machine (self, g_variant_get_string (parameter, NULL), &error);
+
+  if (!machine)
+    alcove_library_window_report (show_library (self), error->message);
+  else
+    gtk_window_present (GTK_WINDOW (
+        alcove_export_window_new (parent ? parent : GTK_WINDOW (show_library (self)), machine)));
+}
+
+static void
 on_library (GSimpleAction *action, GVariant *parameter, gpointer data)
 {
   show_library (data);
@@ -190,6 +239,9 @@ on_quit (GSimpleAction *action, GVariant *parameter, gpointer data)
 
 static const GActionEntry entries[] = {
   { .name = "new", .activate = on_new },
+  { .name = "import", .activate = on_import },
+  { .name = "import-file", .activate = on_import_file, .parameter_type = "s" },
+  { .name = "export", .activate = on_export, .parameter_type = "s" },
   { .name = "library", .activate = on_library },
   { .name = "view", .activate = on_view, .parameter_type = "s" },
   { .name = "start", .activate = on_start, .parameter_type = "s" },
@@ -218,6 +270,7 @@ alcove_application_startup (GApplication *application)
   self->library = alcove_library_new (NULL);
   g_action_map_add_action_entries (G_ACTION_MAP (self), entries, G_N_ELEMENTS (entries), self);
   set_accel (self, "app.new", "<Control>n");
+  set_accel (self, "app.import", "<Control>o");
   set_accel (self, "app.preferences", "<Control>comma");
   set_accel (self, "app.shortcuts", "<Control>question");
   set_accel (self, "app.quit", "<Control>q");

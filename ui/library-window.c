@@ -145,6 +145,19 @@ on_search (GtkWidget *widget, const char *name, GVariant *parameter)
                                   !gtk_search_bar_get_search_mode (self->search_bar));
 }
 
+/* A file dropped on the window is a machine to import. */
+static gboolean
+on_drop (GtkDropTarget *target, const GValue *value, double x, double y, AlcoveLibraryWindow *self)
+{
+  GFile *file = g_value_get_object (value);
+  g_autofree char *uri = file ? g_file_get_uri (file) : NULL;
+
+  if (!uri)
+    return FALSE;
+  gtk_widget_activate_action (GTK_WIDGET (self), "app.import-file", "s", uri);
+  return TRUE;
+}
+
 static void
 alcove_library_window_dispose (GObject *object)
 {
@@ -182,7 +195,11 @@ alcove_library_window_class_init (AlcoveLibraryWindowClass *klass)
 static void
 alcove_library_window_init (AlcoveLibraryWindow *self)
 {
+  GtkDropTarget *drop = gtk_drop_target_new (G_TYPE_FILE, GDK_ACTION_COPY);
+
   gtk_widget_init_template (GTK_WIDGET (self));
+  g_signal_connect (drop, "drop", G_CALLBACK (on_drop), self);
+  gtk_widget_add_controller (GTK_WIDGET (self), GTK_EVENT_CONTROLLER (drop));
   alcove_accessible_watch_stack (self->stack);
   gtk_search_bar_connect_entry (self->search_bar, GTK_EDITABLE (self->search_entry));
   gtk_search_bar_set_key_capture_widget (self->search_bar, GTK_WIDGET (self));

@@ -71,6 +71,16 @@ on_view (GSimpleAction *action, GVariant *parameter, gpointer data)
 }
 
 static void
+on_export (GSimpleAction *action, GVariant *parameter, gpointer data)
+{
+  AlcoveMachineActions *self = data;
+
+  if (self->widget)
+    gtk_widget_activate_action (self->widget, "app.export", "s",
+                                alcove_machine_get_folder (self->machine));
+}
+
+static void
 on_pause (GSimpleAction *action, GVariant *parameter, gpointer data)
 {
   AlcoveMachineActions *self = data;
@@ -303,6 +313,7 @@ static const GActionEntry entries[] = {
   { .name = "screenshot", .activate = on_screenshot },
   { .name = "send-keys", .activate = on_send_keys, .parameter_type = "au" },
   { .name = "type-clipboard", .activate = on_type_clipboard },
+  { .name = "export", .activate = on_export },
   { .name = "delete", .activate = on_delete },
 };
 
@@ -337,6 +348,7 @@ update (AlcoveMachineActions *self)
   enable (self, "screenshot", running || paused);
   enable (self, "send-keys", running);
   enable (self, "type-clipboard", running);
+  enable (self, "export", !active && alcove_machine_get_definition (self->machine) != NULL);
   enable (self, "delete", !active);
 }
 

@@ -64,6 +64,12 @@ disk_free (gpointer data)
   g_free (disk);
 }
 
+const char *
+alcove_import_disk_get_format (const AlcoveImportDisk *disk)
+{
+  return block_format_to_string (disk->format);
+}
+
 static void
 nic_free (gpointer data)
 {

@@ -47,6 +47,9 @@ typedef struct
   gboolean readonly;
 } AlcoveImportDisk;
 
+/* "vmdk"; for the window, which does not see the block layer. */
+const char *alcove_import_disk_get_format (const AlcoveImportDisk *disk);
+
 typedef struct
 {
   gboolean has_mac;

@@ -8,6 +8,7 @@ import glob
 import os
 import signal
 import struct
+import subprocess
 import sys
 import time
 
@@ -295,9 +296,77 @@ def test_drawables(desk):
     desk.picture("21-drawables")
 
 
+DOMAIN = """<domain type='kvm'><name>visitor</name><title>A Visitor &amp; Co</title>
+<memory unit='MiB'>512</memory><vcpu>2</vcpu><os><type arch='x86_64' machine='pc-i440fx-6.2'>hvm</type></os>
+<devices><disk type='file' device='disk'><driver type='raw'/><source file='%s'/>
+<target dev='sda' bus='sata'/></disk><sound model='ich9'/><tpm model='tpm-crb'/>
+<interface type='bridge'><source bridge='br0'/><model type='virtio'/></interface></devices></domain>
+"""
+
+
+def import_file(path):
+    """As the desktop does that opens a file with the running program."""
+    subprocess.run(["gapplication", "action", "io.github.alcove_vm.Alcove", "import-file",
+                    "'" + path + "'"], check=True, timeout=30)
+
+
+def test_import_export(desk):
+    """Another program's machine: what is lost is said, then it is made; and out again."""
+    disk = os.path.join(desk.home, "visitor.img")
+    with open(disk, "wb") as file:
+        file.truncate(8 << 20)
+        file.seek(4 << 20)
+        file.write(b"contents")
+    document = os.path.join(desk.home, "visitor.xml")
+    with open(document, "w", encoding="utf-8") as file:
+        file.write(DOMAIN % disk)
+    broken = os.path.join(desk.home, "broken.xml")
+    with open(broken, "w", encoding="utf-8") as file:
+        file.write("<network/>")
+    desk.start()
+    desk.find("No Machines Yet")
+    import_file(broken)
+    desk.find("This Cannot Be Imported")
+    desk.find(contains="neither a libvirt domain")
+    check(desk.look("Import", "push button", sensitive=True) is None, "it can be imported")
+    desk.picture("30-import-refused")
+    desk.press("Cancel", "push button")
+    desk.gone("This Cannot Be Imported")
+
+    import_file(document)
+    desk.find("Import a Machine", "frame")
+    desk.find(contains="Will Be Lost")
+    desk.find(contains="Sound card (ich9)")
+    desk.find(contains="TPM")
+    desk.find(contains="Will Be Changed")
+    desk.picture("31-import-report")
+    desk.press("Import", "push button")
+    desk.find("A Visitor & Co", "frame")
+    desk.find("The Machine Is Off")
+    folder = os.path.join(desk.machines, "a-visitor-co")
+    check(os.path.exists(os.path.join(folder, "system.qcow2")), "the disk was not converted")
+    desk.picture("32-imported")
+
+    desk.choose("Main menu", "Export", under=desk.find("A Visitor & Co", "frame"))
+    desk.find("Export a Machine", "frame")
+    desk.find(contains="Disk controller")
+    desk.picture("33-export")
+    desk.press("Export…", "push button")
+    desk.find("Export To")
+    desk.picture("34-export-to")
+    desk.press("Save", "push button")
+    out = os.path.join(desk.home, "a-visitor-co.ova")
+    wait_for("the appliance", lambda: os.path.exists(out))
+    desk.gone("Export a Machine", "frame")
+    names = subprocess.run(["tar", "-tf", out], check=True, stdout=subprocess.PIPE, text=True,
+                           timeout=30).stdout.split()
+    check(names == ["a-visitor-co.ovf", "a-visitor-co.mf", "a-visitor-co-system.vmdk"],
+          f"the appliance holds {names}")
+
+
 TESTS = [test_create, test_shut_down, test_start_fails, test_fault, test_fault_lingers, test_crash,
          test_close_leaves_running, test_single_instance, test_library, test_keyboard,
-         test_fullscreen, test_drawables]
+         test_fullscreen, test_drawables, test_import_export]
 
 
 def main():
