@@ -38,7 +38,10 @@ struct _VmmRestore
   guint64 *mapped[VMM_RAM_FILE_MAX_BLOCKS];     /* (nullable) one bit a chunk */
   guint64 mapped_bytes;
   GThread *thread;
-  gint cancelled; /* atomic */
+  guint delay_ms;
+  GMutex lock;
+  GCond wake;
+  gint cancelled; /* atomic; set with lock held */
   VmmRestoreDone done;
   gpointer user_data;
 };
@@ -111,6 +114,9 @@ vmm_restore_open (const char *folder, GError **error)
 {
   VmmRestore *restore = g_new0 (VmmRestore, 1);
   struct stat st;
+
+  g_mutex_init (&restore->lock);
+  g_cond_init (&restore->wake);
 
   restore->folder = g_strdup (folder);
   restore->ram_fd = -1;
@@ -357,6 +363,18 @@ prefetch_all (VmmRestore *restore, guint8 *buffer, GError **error)
   return TRUE;
 }
 
+static void
+wait_first (VmmRestore *restore)
+{
+  gint64 end = g_get_monotonic_time () + (gint64)restore->delay_ms * 1000;
+
+  g_mutex_lock (&restore->lock);
+  while (g_atomic_int_get (&restore->cancelled) == 0 &&
+         g_cond_wait_until (&restore->wake, &restore->lock, end))
+    ;
+  g_mutex_unlock (&restore->lock);
+}
+
 static gpointer
 prefetch_main (gpointer data)
 {
@@ -365,15 +383,18 @@ prefetch_main (gpointer data)
   g_autoptr (GError) error = NULL;
 
   (void)setpriority (PRIO_PROCESS, (id_t)syscall (SYS_gettid), 10);
+  wait_first (restore);
   (void)prefetch_all (restore, buffer, &error);
   restore->done (error, restore->user_data);
   return NULL;
 }
 
 gboolean
-vmm_restore_prefetch (VmmRestore *restore, VmmRestoreDone done, gpointer user_data, GError **error)
+vmm_restore_prefetch (
+    VmmRestore *restore, guint delay_ms, VmmRestoreDone done, gpointer user_data, GError **error)
 {
   g_assert (restore->ram != NULL && restore->thread == NULL);
+  restore->delay_ms = delay_ms;
   restore->done = done;
   restore->user_data = user_data;
   restore->thread = g_thread_try_new ("prefetch", prefetch_main, restore, error);
@@ -387,7 +408,10 @@ vmm_restore_free (VmmRestore *restore)
     return;
   if (restore->thread != NULL)
     {
+      g_mutex_lock (&restore->lock);
       g_atomic_int_set (&restore->cancelled, 1);
+      g_cond_signal (&restore->wake);
+      g_mutex_unlock (&restore->lock);
       g_thread_join (restore->thread);
     }
   for (guint b = 0; b < VMM_RAM_FILE_MAX_BLOCKS; b++)
@@ -400,6 +424,8 @@ vmm_restore_free (VmmRestore *restore)
     close (restore->ram_fd);
   vmm_state_reader_free (restore->state_reader);
   g_clear_pointer (&restore->state, g_bytes_unref);
+  g_cond_clear (&restore->wake);
+  g_mutex_clear (&restore->lock);
   g_free (restore->folder);
   g_free (restore);
 }

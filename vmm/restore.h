@@ -28,8 +28,9 @@ VmmStateReader *vmm_restore_apply (VmmRestore *restore, VmmMachine *machine, GEr
 /* error: NULL when every page is in memory and was right; CANCELLED after free. Called once on the
  * prefetch's own thread. */
 typedef void (*VmmRestoreDone) (const GError *error, gpointer user_data);
-gboolean
-vmm_restore_prefetch (VmmRestore *restore, VmmRestoreDone done, gpointer user_data, GError **error);
+/* delay_ms: first the guest fetches by itself what it needs most. */
+gboolean vmm_restore_prefetch (
+    VmmRestore *restore, guint delay_ms, VmmRestoreDone done, gpointer user_data, GError **error);
 /* Bytes that were mapped, not read. 0: there is nothing to prefetch. */
 guint64 vmm_restore_get_mapped (VmmRestore *restore);
 /* Ends the prefetch. The machine stays as it is. */

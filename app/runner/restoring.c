@@ -8,6 +8,8 @@
 #include "app/saved.h"
 #include "vmm/restore.h"
 
+#define PREFETCH_DELAY_MS 500
+
 struct _RunnerRestoring
 {
   char *folder;
@@ -104,7 +106,7 @@ runner_restoring_start (RunnerRestoring *self,
     renew_generation (machine);
   if (!paused && !vmm_vm_resume (vm, error))
     return FALSE;
-  return vmm_restore_prefetch (self->restore, on_fetch_done, self, error);
+  return vmm_restore_prefetch (self->restore, PREFETCH_DELAY_MS, on_fetch_done, self, error);
 }
 
 void

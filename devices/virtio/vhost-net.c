@@ -121,7 +121,7 @@ on_sync_dirty (gpointer user_data, VmmMapping *mapping)
   gboolean running;
 
   if ((vmm_ram_block_get_flags (vmm_mapping_get_block (mapping)) & VMM_RAM_DEVICE) != 0)
-    return 0; /* it is given guest RAM only */
+    return 0; /* packets in video memory are nobody's picture */
   g_mutex_lock (&vhost->lock);
   running = vhost->running;
   g_mutex_unlock (&vhost->lock);

@@ -2,15 +2,23 @@
 """The benchmarks. Each is a function(pairs) that returns its metrics; `where` says what it needs:
 bare, any /dev/kvm; stock, a KVM that runs stock kernels (the lab gives one)."""
 
+import json
 import os
 import re
+import select
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 from stats import Metric
-from vmms import (SLOW, WHO, BenchError, Guest, Running, exits_payload, first_firmware, floor,
+from vmms import (ROOT, SLOW, WHO, BenchError, Guest, Running, exits_payload, first_firmware, floor,
                   image, latency_client, output_of, payload, timed)
+
+sys.path.insert(0, os.path.join(ROOT, 'tests', 'lab', 'suites'))
+import peerbus  # noqa: E402
 
 CMDLINE = 'console=ttyS0 panic=-1 quiet loglevel=3'
 USERSPACE = 'ALCOVE-GUEST: userspace reached'
@@ -141,6 +149,99 @@ def display(pairs):
         for x in found[2:]:     # the first ones are the connection's
             round_trip.add(who, x / 1e6)
     return [round_trip]
+
+
+class Monitor:
+    """QEMU's machine protocol, for human commands."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(120 * SLOW)
+        limit = time.monotonic() + 20 * SLOW
+        while True:
+            try:
+                self.socket.connect(path)
+                break
+            except OSError:
+                if time.monotonic() > limit:
+                    raise
+                time.sleep(0.02)
+        self.file = self.socket.makefile('rw')
+        self.file.readline()
+        self.execute('qmp_capabilities')
+
+    def execute(self, command, **arguments):
+        self.file.write(json.dumps({'execute': command, 'arguments': arguments}) + '\n')
+        self.file.flush()
+        while True:
+            answer = json.loads(self.file.readline())
+            if 'error' in answer:
+                raise BenchError(f'{command}: {answer["error"]["desc"]}')
+            if 'return' in answer:
+                return answer['return']
+
+    def human(self, line):
+        answer = self.execute('human-monitor-command', **{'command-line': line})
+        if answer.strip():
+            raise BenchError(f'{line}: {answer}')
+
+
+def until_byte(argv, seconds):
+    """Milliseconds from exec to the first byte that the guest says."""
+    begin = time.monotonic()
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL)
+    try:
+        if not select.select([process.stdout], [], [], seconds * SLOW)[0] or \
+                not process.stdout.read(1):
+            raise BenchError(f'{argv[0]} did not go on in {seconds * SLOW} s')
+        return (time.monotonic() - begin) * 1000
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@case('snapshot', 'bare')
+def snapshot(pairs):
+    """A live snapshot of 512 MiB, half of it written, and the restore of 1 GiB."""
+    pause = Metric('snapshot/pause', 'ms', goal=0.05,
+                   note='how long the guest stands; QEMU\'s savevm stands to its end')
+    whole = Metric('snapshot/whole', 'ms', note='until it is on disk')
+    restore = Metric('snapshot/restore', 'ms', goal=0.10,
+                     note='exec to the first byte of the guest that goes on, 1 GiB')
+    for mib, live in ((512, True), (1024, False)):
+        guest = Guest({'kernel': payload('fill'), 'cmdline': f'mib={mib // 2}', 'memory': mib})
+        folder = guest.folder.name
+        disk, qmp = os.path.join(folder, 'state.qcow2'), os.path.join(folder, 'qmp')
+        guest.peer = ['-qmp', f'unix:{qmp},server=on,wait=off',
+                      '-drive', f'if=none,id=d0,file={disk},format=qcow2',
+                      '-device', 'virtio-blk-pci,drive=d0']
+        for who in pairs_of(min(pairs, 3)):
+            saved = tempfile.mkdtemp(prefix='saved-', dir=folder)
+            subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', disk, '64M'], check=True)
+            with Running(guest, who, 'FILLED', 60) as r:
+                time.sleep(0.5)
+                begin = time.monotonic()
+                if who == 'ours':
+                    runtime = r.process.args[r.process.args.index('--runtime-dir') + 1]
+                    bus = peerbus.Peer(os.path.join(runtime, 'control'), 120 * SLOW)
+                    result = peerbus.parse_dict(bus.call(
+                        '/io/github/alcove_vm/Machine1', 'io.github.alcove_vm.Machine1', 'Snapshot',
+                        'sa{sv}', (os.path.join(saved, 'state'), {'live': live})))
+                    took = result['pause-ns'] / 1e6
+                else:
+                    Monitor(qmp).human('savevm one')
+                    took = (time.monotonic() - begin) * 1000
+                if live:
+                    pause.add(who, took)
+                    whole.add(who, (time.monotonic() - begin) * 1000)
+            if not live:
+                more = ['--restore', os.path.join(saved, 'state')] if who == 'ours' \
+                    else ['-loadvm', 'one']
+                restore.add(who, until_byte([*guest.argv(who), *more], 60))
+            shutil.rmtree(saved)
+    return [pause, whole, restore]
 
 
 # -- stock guests --

@@ -257,7 +257,7 @@ check_restore (const char *folder, VmmRamFlags flags)
   /* The guest writes while the rest is fetched; its page stays its own. */
   junk = 42;
   g_assert_true (vmm_guest_memory_write (memory, vmm_gpa (0), &junk, sizeof junk));
-  g_assert_true (vmm_restore_prefetch (restore, on_fetched, &fetch, &error));
+  g_assert_true (vmm_restore_prefetch (restore, 0, on_fetched, &fetch, &error));
   while (g_atomic_int_get (&fetch.done) == 0)
     g_thread_yield ();
   g_assert_no_error (fetch.error);
@@ -516,7 +516,7 @@ test_damage (Fixture *f, gconstpointer data)
   g_assert_no_error (error);
   g_assert_nonnull (vmm_restore_apply (restore, h->machine, &error));
   g_assert_cmpuint (vmm_restore_get_mapped (restore), >, 0);
-  g_assert_true (vmm_restore_prefetch (restore, on_fetched, &fetch, &error));
+  g_assert_true (vmm_restore_prefetch (restore, 0, on_fetched, &fetch, &error));
   while (g_atomic_int_get (&fetch.done) == 0)
     g_thread_yield ();
   g_assert_error (fetch.error, VMM_ERROR, VMM_ERROR_INVALID);
