@@ -512,8 +512,8 @@ rebuild (Check *c)
     {
       guint32 *n = counter (c, q->table[i] >> q->cluster_bits, FALSE);
 
-      /* Counted as blocks by count_blocks where they were good; they are not used any more. */
-      if (q->table[i] != 0 && n != NULL && *n > 0 && (q->table[i] & (q->cluster_size - 1)) == 0)
+      /* Counted by count_blocks, those that were good; they are not used any more. */
+      if (has_block (c, i) && n != NULL && *n > 0)
         --*n;
     }
   for (guint64 i = 0; i < q->table_clusters; i++)
