@@ -77,7 +77,7 @@ parse_group (const char *text, char **ret_group, GError **error)
   return g_steal_pointer (&file);
 }
 
-/* What the definition writes down once: the slot and the namespace. */
+/* What the definition writes down once: the slot, the namespace, the SATA port. */
 static gboolean
 place (
     AlcoveDefinition *self, AlcoveConfFile *file, const char *group, gboolean live, GError **error)
@@ -90,6 +90,13 @@ place (
       g_autofree char *nsid = g_strdup_printf ("%u", alcove_definition_get_nsid (self, disk));
 
       alcove_conf_file_set_value (file, group, "namespace", nsid);
+      any = TRUE;
+    }
+  if (disk->bus == ALCOVE_DISK_SATA)
+    {
+      g_autofree char *port = g_strdup_printf ("%u", disk->port);
+
+      alcove_conf_file_set_value (file, group, "port", port);
       any = TRUE;
     }
   if (!disk->base.address.set && alcove_definition_disk_has_address (self, disk))

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SATA under a stock guest: disk with NCQ, CD-ROM, change of medium, locked tray, boot by BIOS."""
+"""SATA under a stock guest: disk with NCQ, CD-ROM, change of medium, locked tray,
+hot-plug, boot by BIOS."""
 
 import os
 import re
@@ -39,6 +40,13 @@ done
 kill $holder
 sleep 1
 guest disk verify /dev/sr0 0 65536 82 2>/dev/null || echo CD-GONE
+echo HOT-READY
+n=0
+until [ -e /dev/sdb ]; do n=$((n + 1)); [ $n -gt 60 ] && break; sleep 1; done
+guest disk verify /dev/sdb 0 1048576 90 && echo HOT-READ
+n=0
+while [ -e /dev/sdb ]; do n=$((n + 1)); [ $n -gt 60 ] && break; sleep 1; done
+[ -e /dev/sdb ] || echo HOT-GONE
 guest report | grep IRQ | grep -i ahci | sed 's/^/LAST /'
 '''
 
@@ -66,12 +74,14 @@ def pattern(suite, name, seed):
 def run(suite):
     disk = suite.blank('disk.img', 64)
     subprocess.run([tool(), 'disk', 'write', disk, str(16 * MIB), str(8 * MIB), '78'], check=True)
+    hot = suite.blank('hot.img', 8)
+    subprocess.run([tool(), 'disk', 'write', hot, '0', str(MIB), '90'], check=True)
     first, second = pattern(suite, 'first.iso', 81), pattern(suite, 'second.iso', 82)
     with Machine(suite, 'drives', {
             'cpus': 2, 'firmware': 'none', 'kernel': image('kernel'),
             'initrd': suite.initrd('drives', SCRIPT), 'cmdline': CMDLINE},
             [('disk data', {'file': disk, 'bus': 'sata', 'serial': 'ROOM-0001'}),
-             ('cdrom tray', {'file': first})]).start() as guest:
+             ('cdrom tray', {'file': first, 'port': 2})]).start() as guest:
         guest.wait_serial(r'^CD-READ', 60)
         queued = peerbus.parse_dict(guest.call('GetStats')).get('device.board.sata.queued-commands')
         guest.call('ChangeMedium', 'ssb', 'tray', second, False)
@@ -81,7 +91,11 @@ def run(suite):
         missing = refused(guest, 'ChangeMedium', 'ssb', 'tray', second + '.not', False)
         nobody = refused(guest, 'EjectMedium', 'sb', 'nobody', False)
         guest.call('EjectMedium', 'sb', '', True)
-        guest.wait_serial(r'^CD-GONE', 60)
+        guest.wait_serial(r'^HOT-READY', 60)
+        guest.call('AddDisk', 's', f'[disk hot]\nfile={hot}\nbus=sata\nport=6\n')
+        guest.wait_serial(r'^HOT-READ$', 60)
+        guest.call('RemoveDisk', 'sa{sv}', 'hot', {'force': True})
+        guest.wait_serial(r'^HOT-GONE', 60)
         guest.wait_serial(r'^ALCOVE-GUEST: script ended', 20)
         status = guest.wait_exit(15)
         text = guest.serial()
@@ -102,6 +116,8 @@ def run(suite):
     suite.ok(nobody and 'nobody' in nobody, 'a missing drive is named', nobody)
     suite.ok('CD-GONE' in text, 'by force the medium is taken out, and the guest sees it',
              text[-1500:])
+    suite.ok('HOT-READ\n' in text, 'a disk plugged in is found and read', text[-1500:])
+    suite.ok('HOT-GONE' in text, 'and gone when it is pulled', text[-1500:])
     suite.ok(re.search(r'^LAST .*MSI', text, re.M), 'the controller interrupts by MSI', text[-1500:])
     suite.ok('exception Emask' not in kernel, 'the driver saw no errors', kernel)
 
