@@ -16,6 +16,7 @@
 #include "app/runner/machine.h"
 #include "app/runner/options.h"
 #include "app/runner/restoring.h"
+#include "app/runner/schedule.h"
 #include "app/saved.h"
 #include "app/snapshot-work.h"
 
@@ -29,6 +30,7 @@ typedef struct
   RunnerControl *control;       /* (nullable) */
   RunnerRestoring *restoring;   /* (nullable) */
   RunnerDisposable *disposable; /* (nullable) */
+  RunnerSchedule *schedule;     /* (nullable) */
   char *saved;                  /* (nullable) the folder that the machine was saved to: it ends */
   gboolean ended;               /* in good order */
   int status;
@@ -295,6 +297,8 @@ main (int argc, char **argv)
   if (start (&program, &error))
     {
       report_ready (&program, NULL);
+      if (program.options.machine != NULL && program.control != NULL && !program.options.disposable)
+        program.schedule = runner_schedule_new (program.options.machine, program.definition);
       g_main_loop_run (program.loop);
     }
   else
@@ -307,6 +311,7 @@ main (int argc, char **argv)
         fprintf (stderr, "alcove-vmm: %s\n", error->message);
       program.status = 1;
     }
+  runner_schedule_free (program.schedule);
   runner_control_free (program.control);
   runner_restoring_free (program.restoring, program.ended);
   runner_machine_free (program.machine);
