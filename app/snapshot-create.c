@@ -334,20 +334,31 @@ alcove_snapshots_create (const AlcoveSnapshotWork *work,
 
 /* -- A running machine's -- */
 
-/* The machine has the image open and may write to it: a look without a lock, and what is not found
- * is not compared later. */
-static void
-note_running_disk (const AlcoveSnapshotWork *work, AlcoveSnapshot *set, AlcoveSnapshotDisk *disk)
+/* The machine has the image open and may write to it: a look without a lock. What cannot be looked
+ * at is not compared later. */
+static gboolean
+note_running_disk (const AlcoveSnapshotWork *work,
+                   AlcoveSnapshot *set,
+                   AlcoveSnapshotDisk *disk,
+                   GError **error)
 {
   g_autofree char *path = alcove_snapshot_disk_dup_path (disk, work->folder);
   BlockImage *image = work->access->open (work->access, path, disk->format, FALSE, NULL);
   BlockSnapshot snapshot;
+  gboolean found;
 
   if (image == NULL)
-    return;
-  if (alcove_disk_find_snapshot (image, set->id, &snapshot))
+    return TRUE;
+  found = alcove_disk_find_snapshot (image, set->id, &snapshot);
+  if (found)
     note_image (disk, image, &snapshot);
+  else
+    g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE,
+                 "The disk “%s” (%s) is in the machine's definition but not in the machine that "
+                 "runs: restart it, then take the snapshot",
+                 disk->name, path);
   block_image_close (image);
+  return found;
 }
 
 static gboolean
@@ -368,7 +379,8 @@ alcove_snapshot_note_running (const AlcoveSnapshotWork *work, AlcoveSnapshot *se
   g_autofree char *tpm_copy = g_build_filename (set->folder, ALCOVE_SNAPSHOT_TPM, NULL);
 
   for (guint i = 0; i < set->disks->len; i++)
-    note_running_disk (work, set, g_ptr_array_index (set->disks, i));
+    if (!note_running_disk (work, set, g_ptr_array_index (set->disks, i), error))
+      return FALSE;
   set->with_memory = g_file_test (saved, G_FILE_TEST_IS_DIR);
   if (!move_up (set, "firmware-vars", ALCOVE_SNAPSHOT_VARS, error) ||
       !move_up (set, ALCOVE_SNAPSHOT_THUMBNAIL, ALCOVE_SNAPSHOT_THUMBNAIL, error))

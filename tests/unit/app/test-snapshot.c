@@ -336,6 +336,43 @@ test_prune (Fixture *f, gconstpointer data)
                "mine< named<mine auto-3<named auto-4*<auto-3 Before reverting to auto-4<auto-4 ");
 }
 
+/* A set that a running machine fills: the disks' internal snapshots are its work. */
+static void
+test_running (Fixture *f, gconstpointer data)
+{
+  AlcoveSnapshotWords words = { .name = "live" };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (AlcoveSnapshot) set = alcove_snapshot_begin (&f->work, &words, &error);
+  g_autofree char *saved = g_strdup_printf ("snapshots/.new-%s/saved/ram", set->id);
+  g_autofree char *vars = g_strdup_printf ("snapshots/.new-%s/saved/firmware-vars", set->id);
+
+  /* One disk is not in the machine that runs. */
+  for (guint i = 0; i < 2; i++)
+    {
+      AlcoveSnapshotDisk *disk = g_ptr_array_index (set->disks, i);
+      g_autofree char *path = alcove_snapshot_disk_dup_path (disk, f->folder);
+      BlockSnapshot snapshot = { .id = set->id, .name = set->id, .time_ns = 7000000000 };
+      BlockImage *image = f->work.access->open (f->work.access, path, "qcow2", TRUE, NULL);
+
+      g_assert_true (image->ops->snapshot_create (image, &snapshot, &error));
+      block_image_close (image);
+      fixture_write (f, saved, "r-live");
+      fixture_write (f, vars, "v-live");
+      g_assert_cmpint (alcove_snapshot_note_running (&f->work, set, &error), ==, i == 1);
+      if (i == 0)
+        {
+          g_assert_error (error, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE);
+          g_assert_nonnull (strstr (error->message, "“data”"));
+          g_clear_error (&error);
+        }
+    }
+  g_assert_true (alcove_snapshot_publish (&f->work, set, &error));
+  fixture_change (f, 2, FALSE);
+  revert (f, "live", FALSE);
+  assert_present (f, "name=one s1 d1 v-live t1 r-live");
+  assert_tree (f, "live*< ");
+}
+
 static gboolean
 refuse_step (guint64 done, guint64 total, gpointer user_data)
 {
@@ -405,6 +442,7 @@ main (int argc, char **argv)
   ADD ("ring", test_ring);
   ADD ("prune", test_prune);
   ADD ("cancel", test_cancel);
+  ADD ("running", test_running);
   ADD ("lock", test_lock);
   status = g_test_run ();
   app_dirs_finish ();
