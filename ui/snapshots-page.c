@@ -27,6 +27,8 @@ struct _AlcoveSnapshotsPage
   GtkLabel *busy_label;
   GtkProgressBar *busy_bar;
   GtkButton *busy_cancel;
+  GtkRevealer *problem_revealer;
+  GtkLabel *problem_label;
   GtkStack *stack;
   GtkListBox *list;
 };
@@ -48,6 +50,21 @@ report (AlcoveSnapshotsPage *self, const char *message)
   if (overlay)
     adw_toast_overlay_add_toast (overlay, adw_toast_new (escaped));
   alcove_compat_announce (GTK_WIDGET (self), message);
+}
+
+/* Errors name cause and remedy: they are longer than a toast, and stay until they are read. */
+static void
+show_problem (AlcoveSnapshotsPage *self, const char *message)
+{
+  gtk_label_set_text (self->problem_label, message);
+  gtk_revealer_set_reveal_child (self->problem_revealer, TRUE);
+  alcove_compat_announce (GTK_WIDGET (self), message);
+}
+
+static void
+hide_problem (AlcoveSnapshotsPage *self)
+{
+  gtk_revealer_set_reveal_child (self->problem_revealer, FALSE);
 }
 
 /* --- the list --- */
@@ -97,7 +114,7 @@ reload (AlcoveSnapshotsPage *self)
 
   if (!tree)
     {
-      report (self, error->message);
+      show_problem (self, error->message);
       return;
     }
   /* Rows that stay what they are keep the focus, and the menu that is open over them. */
@@ -156,6 +173,7 @@ static void
 begin (AlcoveSnapshotsPage *self, const char *what)
 {
   self->busy = g_cancellable_new ();
+  hide_problem (self);
   gtk_label_set_text (self->busy_label, what);
   gtk_progress_bar_set_fraction (self->busy_bar, 0);
   gtk_revealer_set_reveal_child (self->busy_revealer, TRUE);
@@ -173,7 +191,7 @@ end (AlcoveSnapshotsPage *self, GError *error)
       gtk_widget_set_sensitive (GTK_WIDGET (self->stack), TRUE);
       if (error && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) &&
           !g_error_matches (error, ALCOVE_ERROR, ALCOVE_ERROR_CANCELLED))
-        report (self, error->message);
+        show_problem (self, error->message);
       reload (self);
     }
   g_clear_error (&error);
@@ -310,7 +328,7 @@ edit_now (gpointer data)
   if (!alcove_snapshots_edit (alcove_machine_get_folder (self->machine), question->snapshot->id,
                               g_strcmp0 (name, question->snapshot->name) == 0 ? NULL : name,
                               gtk_editable_get_text (question->note), &error))
-    report (self, error->message);
+    show_problem (self, error->message);
   reload (self);
 }
 
@@ -410,7 +428,7 @@ on_deleted (GObject *source, GAsyncResult *result, gpointer data)
   if (!alcove_machine_delete_snapshot_finish (ALCOVE_MACHINE (source), result, &left, &error) &&
       self->machine)
     {
-      report (self, error->message);
+      show_problem (self, error->message);
       g_hash_table_remove_all (self->deleted);
     }
   if (self->machine)
@@ -545,10 +563,13 @@ alcove_snapshots_page_class_init (AlcoveSnapshotsPageClass *klass)
   BIND (busy_label);
   BIND (busy_bar);
   BIND (busy_cancel);
+  BIND (problem_revealer);
+  BIND (problem_label);
   BIND (stack);
   BIND (list);
 #undef BIND
   gtk_widget_class_bind_template_callback (widget_class, on_cancel);
+  gtk_widget_class_bind_template_callback (widget_class, hide_problem);
   gtk_widget_class_bind_template_callback (widget_class, on_row_activated);
   gtk_widget_class_install_action (widget_class, "snapshots.create", NULL, on_create);
 }
@@ -560,6 +581,7 @@ alcove_snapshots_page_init (AlcoveSnapshotsPage *self)
   gtk_widget_init_template (GTK_WIDGET (self));
   alcove_accessible_watch_stack (self->stack);
   alcove_accessible_watch_revealer (self->busy_revealer);
+  alcove_accessible_watch_revealer (self->problem_revealer);
 }
 
 void

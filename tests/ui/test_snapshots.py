@@ -152,8 +152,11 @@ def test_refused(desk):
         file.truncate(1 << 20)
     open_page(desk, "raw")
     take(desk, "x")
-    desk.find(contains="cannot hold snapshots")
+    # The remedy is at its end.
+    desk.find(contains="snapshot=false in [disk data]")
     desk.picture("47-refused")
+    desk.press("Dismiss", "push button")
+    desk.gone(contains="cannot hold snapshots")
     desk.find("No Snapshots Yet")
 
 
