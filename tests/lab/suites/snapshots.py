@@ -119,11 +119,14 @@ def under_load(suite, desk):
 
 def revert(suite, desk):
     for target in ('one', 'two', 'Before reverting to one'):
+        # By its id: what is kept before a revert may get the same name again.
+        wanted = desk.tree('box')[target]['id']
         begin = time.monotonic()
-        desk.alcove('snapshot', 'revert', 'box', target)
+        desk.alcove('snapshot', 'revert', 'box', wanted)
         print(f'# revert to {target}: {time.monotonic() - begin:.2f} s')
         desk.goes_on(f'reverted to “{target}”: memory and disks belong together')
-        suite.ok(desk.tree('box')[target]['current'], 'and the tree says so')
+        shown = json.loads(desk.alcove('snapshot', 'show', 'box', wanted, '--json'))
+        suite.ok(shown['current'], 'and the tree says so', shown)
     desk.alcove('snapshot', 'delete', 'box', 'one')
     desk.goes_on('a snapshot deleted under the running guest')
     desk.alcove('stop', 'box', '--force')
