@@ -12,7 +12,8 @@
 #include "devices/storage/nvme.h"
 #include "devices/virtio/scsi.h"
 
-#define HELD_MS 200 /* how often a hold is looked at */
+#define HELD_MS      200  /* how often a hold is looked at */
+#define SCSI_TELL_MS 1000 /* what a driver needs to flush a SCSI disk and let go of it */
 
 /* A disk that the guest was asked to release. */
 typedef struct
@@ -20,7 +21,7 @@ typedef struct
   gint ref_count; /* atomic: the list, and an idle source under way */
   RunnerMachine *machine;
   char *name;
-  PciDevice *port;
+  PciDevice *port; /* NULL: a SCSI disk */
   guint timer;
   RunnerRemoveFunc done;
   gpointer user_data;
@@ -136,7 +137,8 @@ end_eject (RunnerEject *eject, GError *error)
   g_autoptr (GError) owned = error;
   RunnerMachine *self = eject->machine;
 
-  pcie_root_port_cancel_eject (eject->port);
+  if (eject->port != NULL)
+    pcie_root_port_cancel_eject (eject->port);
   g_clear_handle_id (&eject->timer, g_source_remove);
   g_atomic_int_inc (&eject->ref_count);
   g_ptr_array_remove (self->ejects, eject);
@@ -177,6 +179,38 @@ released (gpointer user_data)
 
   g_atomic_int_inc (&eject->ref_count);
   g_idle_add_full (G_PRIORITY_DEFAULT, on_released, eject, eject_unref);
+}
+
+/* The driver of a SCSI disk has had its time. */
+static gboolean
+on_told (gpointer user_data)
+{
+  RunnerEject *eject = user_data;
+  RunnerMachine *self = eject->machine;
+  RunnerDisk *disk;
+  GError *error = NULL;
+
+  if (runner_hotplug_is_held (self))
+    {
+      eject->timer = g_timeout_add (HELD_MS, on_told, eject);
+      return G_SOURCE_REMOVE;
+    }
+  eject->timer = 0;
+  disk = runner_disk_find (self, ALCOVE_KIND_DISK, eject->name);
+  if (disk != NULL)
+    (void)take_out (self, disk, &error);
+  end_eject (eject, error);
+  return G_SOURCE_REMOVE;
+}
+
+/* TRUE when a driver listens, and knows now that its SCSI disk goes. */
+static gboolean
+tell_driver (RunnerMachine *self, const RunnerDisk *disk)
+{
+  g_autofree char *id = g_strconcat ("disk.", disk->name, NULL);
+
+  return disk->target != 0 && vmm_vm_get_state (self->vm) == VMM_STATE_RUNNING &&
+         virtio_scsi_announce_removal (disk->device, id, NULL);
 }
 
 static gboolean
@@ -228,6 +262,24 @@ find_slot (RunnerMachine *self, RunnerDisk *disk, GError **error)
   return port;
 }
 
+static RunnerEject *
+new_eject (RunnerMachine *self,
+           const char *name,
+           PciDevice *port,
+           RunnerRemoveFunc done,
+           gpointer user_data)
+{
+  RunnerEject *eject = g_new0 (RunnerEject, 1);
+
+  eject->ref_count = 1;
+  eject->machine = self;
+  eject->name = g_strdup (name);
+  eject->port = port;
+  eject->done = done;
+  eject->user_data = user_data;
+  return eject;
+}
+
 void
 runner_hotplug_remove_disk (RunnerMachine *self,
                             const char *name,
@@ -253,6 +305,13 @@ runner_hotplug_remove_disk (RunnerMachine *self,
                NULL)
     g_set_error (&error, ALCOVE_ERROR, ALCOVE_ERROR_NOT_SUPPORTED,
                  "The disk “%s” does not sit in a slot for hot-plug: stop the machine first", name);
+  else if (force && eject == NULL && tell_driver (self, disk))
+    {
+      eject = new_eject (self, name, NULL, done, user_data);
+      g_ptr_array_add (self->ejects, eject);
+      eject->timer = g_timeout_add (MIN (timeout_ms, SCSI_TELL_MS), on_told, eject);
+      return;
+    }
   else if (force)
     {
       (void)take_out (self, disk, &error);
@@ -261,13 +320,7 @@ runner_hotplug_remove_disk (RunnerMachine *self,
     }
   else if ((port = find_slot (self, disk, &error)) != NULL)
     {
-      eject = g_new0 (RunnerEject, 1);
-      eject->ref_count = 1;
-      eject->machine = self;
-      eject->name = g_strdup (name);
-      eject->port = port;
-      eject->done = done;
-      eject->user_data = user_data;
+      eject = new_eject (self, name, port, done, user_data);
       if (pcie_root_port_is_heard (port) && pcie_root_port_request_eject (port, released, eject))
         {
           g_ptr_array_add (self->ejects, eject);

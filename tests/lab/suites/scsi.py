@@ -3,7 +3,7 @@
 """virtio-scsi under a stock guest: starts from a SCSI disk, writes, unmaps, reads a CD; a device of
 the host by passthrough (the kernel's scsi_debug).
 
-scsi.py [direct] [passthrough] [bios] [uefi]: only these
+scsi.py [direct] [changes] [passthrough] [bios] [uefi]: only these
 """
 
 import glob
@@ -100,6 +100,70 @@ def firmware(suite, kind, seconds):
              f'{kind}: the firmware starts a system from a SCSI disk', text[-2000:])
 
 
+CHANGES = '''
+for i in $(seq 100); do [ -b /dev/sr0 ] && break; sleep 0.2; done
+try () { # until the command succeeds; the kernel looks for a new medium when the drive is opened
+  for i in $(seq 150); do "$@" 2>/dev/null && return; sleep 0.2; done
+  false
+}
+gone () { ! dd if=/dev/sr0 of=/dev/null bs=2048 count=1 2>/dev/null; }
+plugged () { [ -b /dev/sda ]; }
+unplugged () { ! [ -b /dev/sda ]; }
+guest disk verify /dev/sr0 0 4194304 90 && echo CD-FIRST
+echo CD-WAITING
+try guest disk verify /dev/sr0 0 6291456 91 && echo CD-SECOND
+echo "CD-SIZE $(cat /sys/block/sr0/size)"
+guest disk eject /dev/sr0 && gone && echo CD-EJECTED
+echo CD-EMPTY
+try guest disk verify /dev/sr0 0 4194304 90 && echo CD-THIRD
+echo LUN-WAITING
+try plugged && guest disk verify /dev/sda 0 4194304 92 && echo LUN-READ
+guest disk write /dev/sda 4194304 4194304 93 && echo LUN-WRITTEN
+try unplugged && echo LUN-GONE
+echo LUN-AGAIN
+try plugged && guest disk verify /dev/sda 4194304 4194304 93 && echo LUN-BACK
+dmesg | grep -iE "sd [0-9]|sr [0-9]|I/O error|scsi" | tail -30 | sed 's/^/DMESG /'
+'''
+
+
+def changes(suite):
+    first, second = suite.blank('first.iso', 4), suite.blank('second.iso', 6)
+    disk = suite.blank('plugged.img', 16)
+    pattern(first, 0, 4194304, 90)
+    pattern(second, 0, 6291456, 91)
+    pattern(disk, 0, 4194304, 92)
+    group = f'[disk more]\nfile={disk}\nbus=scsi\n'
+    with Machine(suite, 'changes', {
+            'firmware': 'none', 'kernel': image('kernel'),
+            'initrd': suite.initrd('changes', CHANGES), 'cmdline': CMDLINE},
+            [('cdrom install', {'file': first, 'bus': 'scsi'})]).start() as guest:
+        guest.wait_serial(r'^CD-WAITING', 60)
+        guest.call('ChangeMedium', 'ssb', 'install', second, False)
+        guest.wait_serial(r'^CD-EMPTY', 30)
+        guest.call('ChangeMedium', 'ssb', 'install', first, False)
+        guest.wait_serial(r'^LUN-WAITING', 40)
+        guest.call('AddDisk', 's', group)
+        guest.wait_serial(r'^LUN-WRITTEN', 40)
+        guest.call('RemoveDisk', 'sa{sv}', 'more', {'force': True})
+        guest.wait_serial(r'^LUN-AGAIN', 40)
+        guest.call('AddDisk', 's', group)
+        guest.wait_serial(r'^ALCOVE-GUEST: script ended', 60)
+        guest.wait_exit(15)
+        text = guest.serial()
+    for word, what in (
+            ('CD-FIRST', 'the guest reads the first CD'),
+            ('CD-SECOND', 'the guest sees the medium change and reads the second CD'),
+            (f'CD-SIZE {6291456 // 512}', 'the guest sees the size of the second CD'),
+            ('CD-EJECTED', 'the guest ejects it, and the drive is empty'),
+            ('CD-THIRD', 'a CD that is put in after that is read'),
+            ('LUN-READ', 'a disk that is plugged in is found and read'),
+            ('LUN-GONE', 'a disk that is taken out is gone in the guest'),
+            ('LUN-BACK', 'it comes back with what the guest wrote')):
+        suite.ok(word in text, what, text[-2500:] + guest.messages())
+    suite.ok('LUN-WRITTEN' in text and holds(disk, 4194304, 4194304, 93),
+             'what the guest wrote to it is there, seen from outside', text[-2500:])
+
+
 PASSTHROUGH = '''
 for i in $(seq 100); do [ -b /dev/sda ] && break; sleep 0.2; done
 echo "SCSI $(cat /sys/block/sda/device/vendor) $(cat /sys/block/sda/device/model)"
@@ -157,6 +221,7 @@ def passthrough(suite):
 
 CASES = {
     'direct': ('a stock guest', direct),
+    'changes': ('media and disks that come and go', changes),
     'passthrough': ('passthrough', passthrough),
     'bios': ('SeaBIOS', firmware, 'bios', 45),
     'uefi': ('OVMF', firmware, 'uefi', 60),
