@@ -88,13 +88,10 @@ open_one (Chain *chain,
           const BlockImageFlags *flags,
           GError **error)
 {
-  const BlockFileFlags file_flags = {
-    .readonly = flags->readonly,
-    .direct = flags->direct,
-    .lock = flags->no_lock || flags->force_share ? BLOCK_LOCK_NONE
-            : flags->readonly                    ? BLOCK_LOCK_SHARED
-                                                 : BLOCK_LOCK_EXCLUSIVE,
-  };
+  const BlockFileFlags file_flags = { .readonly = flags->readonly, .direct = flags->direct };
+  const BlockLock lock = flags->no_lock || flags->force_share ? BLOCK_LOCK_NONE
+                         : flags->readonly                    ? BLOCK_LOCK_SHARED
+                                                              : BLOCK_LOCK_EXCLUSIVE;
   g_autofree char *reason = NULL;
   BlockImageInfo info;
   BlockImage *image;
@@ -116,6 +113,12 @@ open_one (Chain *chain,
       block_file_close (file);
       (void)refuse (error, VMM_ERROR_INVALID, chain,
                     "the backing images form a circle; give the last one another backing image");
+      return NULL;
+    }
+  /* After the circle, in which we would be in our own way. */
+  if (!block_file_change_lock (file, lock, error))
+    {
+      block_file_close (file);
       return NULL;
     }
   image = openers[format](file, flags, error);
