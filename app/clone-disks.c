@@ -208,6 +208,8 @@ clone_disk (AlcoveCloneJob *job,
       (void)alcove_conf_file_remove_group (conf, group);
       return TRUE;
     }
+  if (disk->file == NULL)
+    return TRUE; /* an empty drive */
   /* What nobody writes is used where it is, unless it would go with the source. */
   if (disk->readonly && !is_inside (disk->file, job->source))
     {

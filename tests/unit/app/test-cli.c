@@ -463,6 +463,8 @@ test_cd (void)
   g_assert_true (g_file_get_contents (log, &notes, NULL, NULL));
   assert_in (notes, "medium tray a.iso\n");
   assert_in (notes, "eject locked by force\n");
+  /* An empty drive is cloned as one. */
+  g_assert_cmpint (run ("clone tower 'Second Tower'"), ==, 0);
 }
 
 static void
