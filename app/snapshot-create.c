@@ -145,6 +145,29 @@ set_words (AlcoveSnapshot *set, const AlcoveSnapshotWords *words)
   set->reason = g_strdup (words->reason);
 }
 
+static gboolean
+has_id (GPtrArray *sets, const char *id)
+{
+  for (guint i = 0; i < sets->len; i++)
+    if (strcmp (((AlcoveSnapshot *)g_ptr_array_index (sets, i))->id, id) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* (transfer full): one that no other set of the machine has, however fast they are made: undoing
+ * this one must not take another one's internal snapshots. */
+static char *
+dup_free_id (AlcoveSnapshots *tree)
+{
+  for (;;)
+    {
+      g_autofree char *id = alcove_snapshot_dup_new_id ();
+
+      if (!has_id (tree->snapshots, id) && !has_id (tree->hidden, id))
+        return g_steal_pointer (&id);
+    }
+}
+
 AlcoveSnapshot *
 alcove_snapshot_begin_with (const AlcoveSnapshotWork *work,
                             const AlcoveSnapshotWords *words,
@@ -152,11 +175,10 @@ alcove_snapshot_begin_with (const AlcoveSnapshotWork *work,
                             const AlcoveSnapshot *extra,
                             GError **error)
 {
-  g_autofree char *id = alcove_snapshot_dup_new_id ();
-  g_autofree char *hidden = g_strconcat (prefix, id, NULL);
+  g_autofree char *id = NULL, *hidden = NULL;
   g_autofree char *conf = g_build_filename (work->folder, ALCOVE_DEFINITION_FILE, NULL);
   g_autofree char *copy = NULL, *path = NULL;
-  g_autoptr (AlcoveSnapshot) set = alcove_snapshot_new (id);
+  g_autoptr (AlcoveSnapshot) set = NULL;
   g_autoptr (AlcoveSnapshots) tree = alcove_snapshots_load (work->folder, error);
   g_autoptr (AlcoveDefinition) definition = NULL;
   const AlcoveDiskConfig *const *disks;
@@ -167,6 +189,9 @@ alcove_snapshot_begin_with (const AlcoveSnapshotWork *work,
   definition = alcove_snapshot_load_present (work->folder, error);
   if (definition == NULL)
     return NULL;
+  id = dup_free_id (tree);
+  hidden = g_strconcat (prefix, id, NULL);
+  set = alcove_snapshot_new (id);
   disks = alcove_definition_get_disks (definition, &n);
   for (guint i = 0; i < n; i++)
     if (!add_disk (set, work->folder, definition, disks[i], error))

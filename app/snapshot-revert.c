@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "app/error.h"
 #include "app/files.h"
+#include "app/generation.h"
 #include "app/saved.h"
 #include "app/snapshot-private.h"
 
@@ -190,7 +191,7 @@ apply (const AlcoveSnapshotWork *work, const AlcoveSnapshot *set, GError **error
   return (present_vars == NULL || put_file (vars, present_vars, error)) &&
          put_folder (work, set, ALCOVE_SNAPSHOT_TPM, alcove_files_copy_tree, error) &&
          put_folder (work, set, ALCOVE_SAVED_FOLDER, alcove_files_link_tree, error) &&
-         put_file (conf, present, error);
+         alcove_generation_renew (work->folder, error) && put_file (conf, present, error);
 }
 
 /* -- The log -- */

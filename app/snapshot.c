@@ -93,7 +93,7 @@ alcove_snapshot_dup_new_id (void)
   g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
   g_autofree char *time = g_date_time_format (now, "%Y%m%d-%H%M%S");
 
-  return g_strdup_printf ("%s-%04x", time, g_random_int () & 0xffff);
+  return g_strdup_printf ("%s-%08x", time, g_random_int ());
 }
 
 char *

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "app/generation.h"
 #include "app/runner/firmware.h"
 #include "app/runner/hotplug.h"
 #include "devices/backends/block/guard.h"
@@ -178,6 +179,16 @@ set_boot_image (RunnerMachine *self)
   vmm_vm_set_boot (self->vm, vmm_boot_image_load, self->boot_image);
 }
 
+/* A restored machine has the one it was saved with, or is given a new one then. */
+static void
+set_generation (RunnerMachine *self, const AlcoveMachineConfig *config)
+{
+  guint8 id[16];
+
+  alcove_generation_get (alcove_definition_get_folder (self->definition), config->uuid, id);
+  q35_board_set_generation_id (self->board, id);
+}
+
 static void
 set_boot_order (RunnerMachine *self)
 {
@@ -287,6 +298,7 @@ runner_machine_new (AlcoveDefinition *definition, GError **error)
   if (!load_kernel (self, config, error) || !make_vm (self, config, error) ||
       !make_board (self, config, error) || !runner_devices_make (self, error))
     goto fail;
+  set_generation (self, config);
   set_boot_order (self);
   if (self->boot_image != NULL)
     set_boot_image (self);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <string.h>
 #include "app/error.h"
+#include "app/generation.h"
 #include "snapshot-fixture.h"
 
 static void
@@ -92,6 +93,25 @@ test_revert (Fixture *f, gconstpointer data)
   assert_present (f, "name=title-4 s4 d4 v4 t4 -");
   revert (f, "two", FALSE);
   assert_present (f, "name=title-2 s2 d2 v2 t2 r2");
+}
+
+static void
+test_generation (Fixture *f, gconstpointer data)
+{
+  guint8 ids[4][16];
+
+  alcove_generation_get (f->folder, "uuid-a", ids[0]);
+  alcove_generation_get (f->folder, "uuid-b", ids[1]); /* a clone */
+  g_assert_cmpint (memcmp (ids[0], ids[1], 16), !=, 0);
+  g_free (fixture_create (f, "one"));
+  alcove_generation_get (f->folder, "uuid-a", ids[2]); /* time went on */
+  g_assert_cmpmem (ids[0], 16, ids[2], 16);
+  revert (f, "one", FALSE);
+  alcove_generation_get (f->folder, "uuid-a", ids[2]);
+  g_assert_cmpint (memcmp (ids[0], ids[2], 16), !=, 0);
+  revert (f, "one", FALSE);
+  alcove_generation_get (f->folder, "uuid-a", ids[3]);
+  g_assert_cmpint (memcmp (ids[2], ids[3], 16), !=, 0);
 }
 
 static void
@@ -432,6 +452,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   ADD ("create", test_create);
   ADD ("revert", test_revert);
+  ADD ("generation", test_generation);
   ADD ("kept-name", test_kept_name);
   ADD ("delete-any-order", test_delete_any_order);
   ADD ("edit-and-find", test_edit_and_find);
