@@ -412,8 +412,10 @@ write_step (Qcow2 *q, Step *s, const Vector *v, guint64 skip)
     memcpy (iov + 1, middle, n * sizeof *iov);
   }
   iov[0] = (struct iovec){ head, s->from - s->fill_from };
-  iov[n + 1] = (struct iovec){ tail, s->fill_to - s->to };
-  return q->data->ops->writev (q->data, s->host + (s->fill_from - first), iov, n + 2);
+  if (tail != NULL)
+    iov[++n] = (struct iovec){ tail, s->fill_to - s->to };
+  return q->data->ops->writev (q->data, s->host + (s->fill_from - first),
+                               head != NULL ? iov : iov + 1, head != NULL ? n + 1 : n);
 }
 
 /* The data is there: now the mapping may say so. With the lock. */
