@@ -492,8 +492,11 @@ drain_queue (gpointer user_data)
   Queue *queue = user_data;
   BlockBackend *backend = queue->block->config.backend;
 
+  /* No call is posted for what ends here: the device may be gone when it runs. */
+  queue->draining_ring = TRUE;
   backend->ops->drain (backend,
                        virtio_device_get_queue_worker (&queue->block->parent, queue->index));
+  queue->draining_ring = FALSE;
   notify_later (queue);
 }
 
