@@ -329,11 +329,17 @@ wait_for_threads (Copy *copy, const BlockProgress *progress)
   return !cancelled;
 }
 
+/* Writers of one host file wait for each other, and burn time doing so: a raw target wants one that
+ * reads while the other writes, no more. */
 static guint
-choose_threads (const AlcoveDiskCopyOptions *options)
+choose_threads (const AlcoveDiskCopyOptions *options, BlockImage *to)
 {
-  guint n = options->threads != 0 ? options->threads : g_get_num_processors () + 2;
+  guint n = options->threads;
+  BlockImageInfo info;
 
+  to->ops->get_info (to, &info);
+  if (n == 0)
+    n = info.format == BLOCK_FORMAT_RAW ? 2 : g_get_num_processors () + 2;
   return CLAMP (n, 1, THREADS_MAX);
 }
 
@@ -409,7 +415,7 @@ alcove_disk_copy (BlockImage *from,
 {
   Copy copy = { .from = from, .to = to, .options = *options };
   GThread *threads[THREADS_MAX] = { NULL };
-  guint n_threads = choose_threads (options);
+  guint n_threads = choose_threads (options, to);
   gboolean cancelled, good;
 
   if (!prepare (&copy, error))

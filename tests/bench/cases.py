@@ -14,8 +14,8 @@ import tempfile
 import time
 
 from stats import Metric
-from vmms import (ROOT, SLOW, WHO, BenchError, Guest, Running, exits_payload, first_firmware, floor,
-                  image, latency_client, output_of, payload, timed)
+from vmms import (ROOT, SLOW, VMM, WHO, BenchError, Guest, Running, exits_payload, first_firmware,
+                  floor, image, latency_client, output_of, payload, timed)
 
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'lab', 'suites'))
 import peerbus  # noqa: E402
@@ -242,6 +242,73 @@ def snapshot(pairs):
                 restore.add(who, until_byte([*guest.argv(who), *more], 60))
             shutil.rmtree(saved)
     return [pause, whole, restore]
+# -- tools --
+
+def seconds_of(command, out):
+    """Wall time until the result is on stable storage, for both: qemu-img leaves that to the kernel."""
+    if os.path.exists(out):
+        os.unlink(out)
+    os.sync()
+    start = time.monotonic()
+    r = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                       timeout=300 * SLOW, check=False)
+    if r.returncode:
+        raise BenchError(f'{" ".join(command)}: {r.stderr[-800:]}')
+    fd = os.open(out, os.O_RDONLY)
+    os.fsync(fd)
+    os.close(fd)
+    return time.monotonic() - start
+
+
+def scattered_disk(path, size, share):
+    """A disk with data that does not pack, data that does, and holes."""
+    piece = os.urandom(1 << 20)
+    with open(path, 'wb') as f:
+        f.truncate(size)
+        for i in range(int(size / (1 << 20) * share)):
+            f.seek(int(i / share) << 20)
+            f.write(piece if i % 2 else (piece[:64] * (1 << 14)))
+
+
+@case('disk-tools', 'bare')
+def disk_tools(pairs):
+    """alcove disk convert and compact beside qemu-img, 1 GiB disks, three quarters of it data."""
+    alcove = os.path.join(os.path.dirname(VMM), 'alcove')
+    metrics = []
+    with tempfile.TemporaryDirectory(prefix='alcove-bench-disk-') as folder:
+        size, share = 1 << 30, 0.75
+        raw, qcow2, out = (os.path.join(folder, n) for n in ('a.raw', 'a.qcow2', 'out'))
+        scattered_disk(raw, size, share)
+        subprocess.run(['qemu-img', 'convert', '-O', 'qcow2', '-f', 'raw', raw, qcow2], check=True)
+        ours, peer = [alcove, 'disk', 'convert'], ['qemu-img', 'convert']
+        for name, one, other in (
+                ('raw-to-qcow2', [*ours, '-f', 'raw', raw, '--to', 'qcow2', out],
+                 [*peer, '-f', 'raw', raw, '-O', 'qcow2', out]),
+                ('qcow2-to-raw', [*ours, '-f', 'qcow2', qcow2, '--to', 'raw', out],
+                 [*peer, '-f', 'qcow2', qcow2, '-O', 'raw', out]),
+                ('compressed', [*ours, '-f', 'raw', raw, '--to', 'qcow2', '-c', out],
+                 [*peer, '-f', 'raw', raw, '-O', 'qcow2', '-c', out])):
+            metric = Metric('disk-tools/' + name, 'MiB/s', better='more', goal=1.0)
+            for who in pairs_of(min(pairs, 5)):
+                seconds = seconds_of(one if who == 'ours' else other, out)
+                metric.add(who, size * share / (1 << 20) / seconds)
+            metrics.append(metric)
+        compact = Metric('disk-tools/compact', 'MiB/s', better='more', goal=1.0,
+                         note='qemu-img has no compact: convert to a new image')
+        for who in pairs_of(min(pairs, 5)):
+            if who == 'ours':
+                copy = os.path.join(folder, 'copy.qcow2')
+                subprocess.run(['cp', qcow2, copy], check=True)
+                os.sync()
+                start = time.monotonic()
+                subprocess.run([alcove, 'disk', 'compact', '-f', 'qcow2', copy], check=True,
+                               stderr=subprocess.DEVNULL)
+                seconds = time.monotonic() - start
+            else:
+                seconds = seconds_of([*peer, '-f', 'qcow2', qcow2, '-O', 'qcow2', out], out)
+            compact.add(who, size * share / (1 << 20) / seconds)
+        metrics.append(compact)
+    return metrics
 
 
 # -- stock guests --
