@@ -381,7 +381,8 @@ ring_cq (Nvme *nvme, guint qid, guint32 value)
       nvme_report_error (nvme, NVME_ERROR_DOORBELL_REGISTER);
       return;
     }
-  __atomic_store_n (&nvme->host.cq_doorbell[qid], NVME_RUNG | (value & 0xffff), __ATOMIC_RELEASE);
+  /* In order with the look at starved below: the lane sets that, then looks here. */
+  __atomic_store_n (&nvme->host.cq_doorbell[qid], NVME_RUNG | (value & 0xffff), __ATOMIC_SEQ_CST);
   if (!pci_device_msix_enabled (&nvme->parent))
     {
       /* The line goes down before the guest's handler is left. */

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stock guest on NVMe: two namespaces, several queues, deallocation, health; and disks of NVMe and
-virtio that are plugged in and taken out while it runs, by the command line."""
+"""nvme.py: a stock guest on NVMe, two namespaces, several queues, deallocation, health; and disks of
+NVMe and virtio that are plugged in and taken out while it runs, by the command line.
+nvme.py boot: firmware starts it from NVMe."""
 
 import hashlib
 import os
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import uuid
 
-from guestlab import BUILD, CMDLINE, Guest, Suite, image, tool
+from guestlab import BUILD, CMDLINE, Guest, Machine, Suite, image, tool
 
 MIB = 1 << 20
 SCRIPT = '''
@@ -208,9 +209,29 @@ def run(suite):
         guest.stop()
 
 
+def boot(suite):
+    """Firmware finds the disk by the boot order, though another one comes first on PCI: on bus 00
+    with SeaBIOS, in a slot for hot-plug with OVMF."""
+    disk, empty = suite.disk('boot', 'guest report\n'), suite.blank('empty.img', 4)
+    for firmware, place in (('bios', {}), ('uefi', {'address': '02:00.0'})):
+        with Machine(suite, firmware, {'cpus': 2, 'firmware': firmware}, [
+                ('disk empty', {'file': empty, 'boot-index': 2}),
+                ('disk system', {'file': disk, 'bus': 'nvme', 'boot-index': 1, **place})]) as guest:
+            guest.start()
+            guest.wait_serial(r'^ALCOVE-GUEST: script ended with status 0', 60)
+            text = guest.serial()
+            suite.ok(f'EFI {"yes" if firmware == "uefi" else "no"}' in text,
+                     f'{firmware}: boots from NVMe', text[-2000:])
+            suite.ok('ALCOVE-GRUB: loading' in text or firmware == 'uefi',
+                     f'{firmware}: through its boot loader', text[:500])
+
+
 def main():
-    suite = Suite('nvme')
-    suite.case('nvme', run, suite)
+    suite = Suite('nvme' + ''.join(sys.argv[1:2]))
+    if sys.argv[1:] == ['boot']:
+        suite.case('boot', boot, suite)
+    else:
+        suite.case('nvme', run, suite)
     return suite.end()
 
 
