@@ -209,9 +209,8 @@ on_created (GObject *source, GAsyncResult *result, gpointer data)
 {
   g_autoptr (AlcoveSnapshotsPage) self = data;
   GError *error = NULL;
-  g_autofree char *id =
-      alcove_machine_create_snapshot_finish (ALCOVE_MACHINE (source), result, &error);
 
+  g_free (alcove_machine_create_snapshot_finish (ALCOVE_MACHINE (source), result, &error));
   end (self, error);
 }
 

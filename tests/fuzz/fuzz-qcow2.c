@@ -147,11 +147,11 @@ operate (BlockImage *image, FuzzInput *input, guint8 *buffer)
       break;
     case 14:
       {
-        g_autoptr (GPtrArray) snapshots = image->ops->snapshot_list (image);
-        g_autoptr (GPtrArray) bitmaps = image->ops->bitmap_list (image);
         guint64 n;
         gboolean dirty;
 
+        g_ptr_array_unref (image->ops->snapshot_list (image));
+        g_ptr_array_unref (image->ops->bitmap_list (image));
         (void)image->ops->bitmap_map (image, "bits", offset, &n, &dirty, NULL);
         if (op & 16)
           (void)image->ops->bitmap_clear (image, "bits", NULL);

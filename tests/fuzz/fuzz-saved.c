@@ -2,7 +2,6 @@
 /* The files of a saved machine. The first byte says which: even, the memory file (its header's
  * checksum is mended, and its length set as it says, when the second bit is set); odd, the state
  * file, from the fingerprint to the devices of a small machine. */
-#define _GNU_SOURCE
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>

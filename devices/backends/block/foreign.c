@@ -195,6 +195,7 @@ block_foreign_flush (BlockImage *image)
   return 0;
 }
 
+G_GNUC_PRINTF (6, 0)
 static gboolean
 set_error (GError **error,
            VmmErrorCode code,

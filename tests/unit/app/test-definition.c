@@ -515,8 +515,8 @@ test_disks (void)
   for (guint i = 2; i <= ALCOVE_PCI_N_PORTS; i++)
     {
       g_autofree char *text = g_strdup_printf ("[disk p%u]\nfile=p\n", i);
-      g_autofree char *added = alcove_definition_add_disk (definition, text, TRUE, &error);
 
+      g_free (alcove_definition_add_disk (definition, text, TRUE, &error));
       g_assert_no_error (error);
     }
   assert_add_refused (definition, "[disk e]\nfile=e\n", TRUE, ALCOVE_ERROR_BUSY,

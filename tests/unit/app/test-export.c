@@ -220,11 +220,14 @@ test_kubevirt (void)
 static void
 test_findings (void)
 {
-  g_autofree char *folder = make_machine (), *conf = path_of ("source/machine.conf");
-  g_autoptr (AlcoveDefinition) definition = alcove_definition_load (conf, NULL);
-  g_autoptr (GPtrArray) ova = alcove_export_look (definition, ALCOVE_EXPORT_OVA);
-  g_autoptr (GPtrArray) own = alcove_export_look (definition, ALCOVE_EXPORT_QCOW2);
+  g_autofree char *conf = path_of ("source/machine.conf");
+  g_autoptr (AlcoveDefinition) definition = NULL;
+  g_autoptr (GPtrArray) ova = NULL, own = NULL;
 
+  g_free (make_machine ());
+  definition = alcove_definition_load (conf, NULL);
+  ova = alcove_export_look (definition, ALCOVE_EXPORT_OVA);
+  own = alcove_export_look (definition, ALCOVE_EXPORT_QCOW2);
   g_assert_true (has_finding (ova, "UEFI variables"));
   g_assert_true (has_finding (ova, "Forwarded ports"));
   g_assert_true (has_finding (ova, "Disk controller"));

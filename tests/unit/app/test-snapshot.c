@@ -158,12 +158,13 @@ test_delete_any_order (Fixture *f, gconstpointer data)
 static void
 test_edit_and_find (Fixture *f, gconstpointer data)
 {
-  g_autofree char *one = fixture_create (f, "one"), *two = fixture_create (f, "two");
-  g_autofree char *third = fixture_create (f, "two");
+  g_autofree char *one = fixture_create (f, "one"), *third = NULL;
   g_autoptr (AlcoveSnapshots) tree = NULL;
   g_autoptr (GError) error = NULL;
   AlcoveSnapshot *set;
 
+  g_free (fixture_create (f, "two"));
+  third = fixture_create (f, "two");
   g_assert_true (alcove_snapshots_edit (f->folder, one, "uno", "note", &error));
   tree = alcove_snapshots_load (f->folder, &error);
   set = alcove_snapshots_find (tree, "uno", &error);
@@ -216,7 +217,7 @@ test_lost_and_swapped (Fixture *f, gconstpointer data)
 {
   g_autofree char *id = fixture_create (f, "one");
   g_autofree char *path = fixture_path (f, "data.qcow2"), *away = fixture_path (f, "away");
-  g_autofree char *before = NULL, *left = NULL;
+  g_autofree char *left = NULL;
   g_autoptr (GError) error = NULL;
 
   fixture_change (f, 2, FALSE);
@@ -278,13 +279,14 @@ test_damaged (Fixture *f, gconstpointer data)
     "[snapshot]\nversion=1\nid=ID\nname=x\ntime=yesterday\n",
     "[snapshot]\nversion=1\nid=ID\nname=x\ntime=2026-01-01T00:00:00Z\nparent=../..\n",
     "[snapshot]\nversion=1\nid=ID\nname=x\ntime=2026-01-01T00:00:00Z\n[disk a]\nformat=qcow2\n",
-    "[snapshot]\nversion=1\nid=ID\nname=x\ntime=2026-01-01T00:00:00Z\n"
-    "[disk a]\nfile=a\nformat=qcow2\nsize=99999999999999999999\n",
+    ("[snapshot]\nversion=1\nid=ID\nname=x\ntime=2026-01-01T00:00:00Z\n"
+     "[disk a]\nfile=a\nformat=qcow2\nsize=99999999999999999999\n"),
     "\xff\xfe",
   };
-  g_autofree char *id = fixture_create (f, "one"), *other = fixture_create (f, "two");
+  g_autofree char *id = fixture_create (f, "one");
   g_autofree char *conf = g_strdup_printf ("snapshots/%s/snapshot.conf", id);
 
+  g_free (fixture_create (f, "two"));
   for (gsize i = 0; i < G_N_ELEMENTS (texts); i++)
     {
       g_auto (GStrv) parts = g_strsplit (texts[i], "ID", -1);
@@ -310,11 +312,14 @@ test_damaged (Fixture *f, gconstpointer data)
 static void
 test_ring (Fixture *f, gconstpointer data)
 {
-  g_autofree char *a = fixture_create (f, "a"), *b = fixture_create (f, "b");
-  g_autoptr (AlcoveSnapshots) tree = alcove_snapshots_load (f->folder, NULL);
-  AlcoveSnapshot *set = alcove_snapshots_find (tree, "a", NULL);
-  g_autoptr (AlcoveSnapshots) again = NULL;
+  g_autoptr (AlcoveSnapshots) tree = NULL, again = NULL;
+  g_autofree char *b = NULL;
+  AlcoveSnapshot *set;
 
+  g_free (fixture_create (f, "a"));
+  b = fixture_create (f, "b");
+  tree = alcove_snapshots_load (f->folder, NULL);
+  set = alcove_snapshots_find (tree, "a", NULL);
   g_free (set->parent);
   set->parent = g_strdup (b);
   g_assert_true (alcove_snapshot_write (set, NULL));

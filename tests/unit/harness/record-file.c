@@ -330,7 +330,7 @@ apply_some (BlockFile *file, GArray *log, guint from, guint to, GRand *rand)
               apply_torn (file, entry, rand);
               break;
             }
-          /* fall through */
+          G_GNUC_FALLTHROUGH;
         default:
           apply (file, entry);
           break;

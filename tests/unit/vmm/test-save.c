@@ -367,7 +367,6 @@ test_cancel (Fixture *f, gconstpointer data)
 {
   const VmmSaveTarget target = { f, f->h->machine, is_running, freeze, thaw, save_state };
   const VmmSaveOptions options = { .folder = f->folder, .method = VMM_SAVE_DIRTY_LOG };
-  g_autofree char *ram = g_build_filename (f->folder, VMM_SAVE_RAM_FILE, NULL);
 
   for (guint i = 0; i < 20; i++)
     {
@@ -438,7 +437,6 @@ static void
 test_mixed (Fixture *f, gconstpointer data)
 {
   g_autofree char *state = g_build_filename (f->folder, VMM_SAVE_STATE_FILE, NULL);
-  g_autofree char *ram = g_build_filename (f->folder, VMM_SAVE_RAM_FILE, NULL);
   g_autofree char *contents = NULL;
   VmmSaveResult result;
   VmmRamBlock *block;
