@@ -4,19 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
-#include <linux/fs.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "app/disk-tools.h"
 #include "app/paths.h"
 
 #define MIB            (1024 * 1024)
 #define GIB            (1024ULL * MIB)
 #define DISK_BYTES_MIN (1ULL * MIB)
 #define DISK_BYTES_MAX (64ULL * 1024 * GIB)
-#define COPY_CHUNK     (4 * MIB)
-#define DISK_NAME      "system.img"
 #define FOLDERS_MAX    1000
 
 void
@@ -31,6 +28,8 @@ alcove_create_spec_init (AlcoveCreateSpec *spec)
   spec->cpus = CLAMP (g_get_num_processors () / 2, 1, 4);
   spec->firmware = ALCOVE_FIRMWARE_UEFI;
   spec->disk_bytes = 32 * GIB;
+  spec->disk_format = BLOCK_FORMAT_QCOW2;
+  spec->source_format = BLOCK_FORMAT_RAW;
 }
 
 char *
@@ -76,8 +75,14 @@ set_machine (AlcoveConfFile *file, const AlcoveCreateSpec *spec)
     alcove_conf_file_set_value (file, "machine", "cmdline", spec->cmdline);
 }
 
+static const char *
+own_disk_name (const AlcoveCreateSpec *spec)
+{
+  return spec->disk_format == BLOCK_FORMAT_QCOW2 ? "system.qcow2" : "system.img";
+}
+
 char *
-alcove_create_dup_text (const AlcoveCreateSpec *spec, const char *disk)
+alcove_create_dup_text (const AlcoveCreateSpec *spec, const char *disk, BlockFormat disk_format)
 {
   g_auto (AlcoveProblems) problems = { 0 };
   g_autoptr (AlcoveConfFile) file = NULL;
@@ -90,7 +95,8 @@ alcove_create_dup_text (const AlcoveCreateSpec *spec, const char *disk)
   if (disk != NULL)
     {
       alcove_conf_file_set_value (file, "disk system", "file", disk);
-      alcove_conf_file_set_value (file, "disk system", "format", "raw");
+      alcove_conf_file_set_value (file, "disk system", "format",
+                                  block_format_to_string (disk_format));
       alcove_conf_file_set_value (file, "disk system", "boot-index", "1");
     }
   if (spec->medium != NULL)
@@ -194,110 +200,100 @@ fail_errno (GError **error, int saved, const char *path, const char *what)
   return FALSE;
 }
 
-/* Copies what holds data, leaves holes as they are; a file system that can share blocks does. */
-static gboolean
-copy_contents (Job *job,
-               int from,
-               int to,
-               guint64 size,
-               const char *path,
-               GCancellable *cancellable,
-               GError **error)
+/* What the copy does, told and ended as the caller asked. */
+typedef struct
 {
-  off_t at = 0;
+  Job *job;
+  GCancellable *cancellable;
+} Copy;
 
-  if (ioctl (to, FICLONE, from) == 0)
+static gboolean
+on_step (guint64 done, guint64 total, gpointer user_data)
+{
+  Copy *copy = user_data;
+
+  report (copy->job, done, total);
+  return !g_cancellable_is_cancelled (copy->cancellable);
+}
+
+/* A folder or a device is no image to copy; what looks like another format was named wrongly: a raw
+ * copy of it would start no guest. */
+static gboolean
+check_source (const AlcoveCreateSpec *spec, GError **error)
+{
+  BlockFormat looks;
+  struct stat st;
+
+  if (stat (spec->disk_source, &st) < 0)
+    return fail_errno (error, errno, spec->disk_source, "cannot be opened");
+  if (!S_ISREG (st.st_mode) || st.st_size == 0)
     {
-      report (job, size, size);
-      return TRUE;
+      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID,
+                   "%s is no disk image: it must be a file with something in it",
+                   spec->disk_source);
+      return FALSE;
     }
-  while ((guint64)at < size)
+  looks = alcove_disk_guess_format (spec->disk_source);
+  if (spec->source_format == BLOCK_FORMAT_RAW && looks != BLOCK_FORMAT_RAW)
     {
-      off_t data = lseek (from, at, SEEK_DATA), hole;
-
-      if (data < 0 && errno == ENXIO)
-        break; /* nothing but a hole from here */
-      if (data < 0)
-        data = at; /* the file system does not tell */
-      hole = lseek (from, data, SEEK_HOLE);
-      if (hole <= data)
-        hole = (off_t)size;
-      at = data;
-      while (at < hole)
-        {
-          off_t in = at, out = at;
-          gsize n = MIN ((gsize)(hole - at), (gsize)COPY_CHUNK);
-          ssize_t copied;
-
-          if (g_cancellable_set_error_if_cancelled (cancellable, error))
-            return FALSE;
-          copied = copy_file_range (from, &in, to, &out, n, 0);
-          if (copied < 0 && errno == EINTR)
-            continue;
-          if (copied < 0)
-            return fail_errno (error, errno, path, "cannot be copied");
-          if (copied == 0)
-            return fail_errno (error, EIO, path, "became shorter while it was copied");
-          at += copied;
-          report (job, (guint64)at, size);
-        }
+      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID,
+                   "%s looks like a %s image, and is to be copied as a raw one: name its format",
+                   spec->disk_source, block_format_to_string (looks));
+      return FALSE;
     }
-  report (job, size, size);
   return TRUE;
 }
 
 static gboolean
-open_source (const char *path, int *ret_fd, guint64 *ret_size, GError **error)
+copy_disk (Job *job, const char *path, GCancellable *cancellable, GError **error)
 {
-  struct stat st;
-  int fd = open (path, O_RDONLY | O_CLOEXEC);
+  const AlcoveDiskConvertSpec spec = {
+    .from = job->spec.disk_source,
+    .from_format = job->spec.source_format,
+    .to = path,
+    .to_format = job->spec.disk_format,
+  };
+  Copy copy = { job, cancellable };
+  const BlockProgress progress = { on_step, &copy };
+  GError *local = NULL;
 
-  if (fd < 0)
-    return fail_errno (error, errno, path, "cannot be opened");
-  if (fstat (fd, &st) < 0 || !S_ISREG (st.st_mode) || st.st_size == 0)
-    {
-      close (fd);
-      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID,
-                   "%s is no disk image: it must be a file with something in it", path);
-      return FALSE;
-    }
-  *ret_fd = fd;
-  *ret_size = (guint64)st.st_size;
-  return TRUE;
+  if (!check_source (&job->spec, error))
+    return FALSE;
+  if (alcove_disk_convert (&spec, &progress, &local))
+    return TRUE;
+  if (!g_error_matches (local, VMM_ERROR, VMM_ERROR_CANCELLED) ||
+      !g_cancellable_set_error_if_cancelled (cancellable, error))
+    g_propagate_error (error, g_steal_pointer (&local));
+  g_clear_error (&local);
+  return FALSE;
 }
 
 static gboolean
 make_disk (Job *job, const char *folder, GCancellable *cancellable, GError **error)
 {
-  g_autofree char *path = g_build_filename (folder, DISK_NAME, NULL);
-  guint64 source_size = 0, size;
-  int from = -1, to;
-  gboolean good = TRUE;
+  const AlcoveCreateSpec *spec = &job->spec;
+  g_autofree char *path = g_build_filename (folder, own_disk_name (spec), NULL);
+  /* Whole sectors, as every guest expects. */
+  const BlockCreateOptions options = { .size = (spec->disk_bytes + 511) / 512 * 512 };
+  GPtrArray *chain;
+  guint64 size;
 
-  if (job->spec.disk_source != NULL &&
-      !open_source (job->spec.disk_source, &from, &source_size, error))
+  if (spec->disk_source == NULL
+          ? !block_image_create (path, spec->disk_format, &options, NULL, error)
+          : !copy_disk (job, path, cancellable, error))
     return FALSE;
-  to = open (path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (to < 0)
-    {
-      good = fail_errno (error, errno, path, "cannot be made");
-    }
-  else
-    {
-      if (from >= 0)
-        good =
-            copy_contents (job, from, to, source_size, job->spec.disk_source, cancellable, error);
-      /* Whole sectors, as every guest expects. */
-      size = (MAX (source_size, job->spec.disk_bytes) + 511) / 512 * 512;
-      if (good && ftruncate (to, (off_t)size) < 0)
-        good = fail_errno (error, errno, path, "cannot be made that large");
-      if (good && fsync (to) < 0)
-        good = fail_errno (error, errno, path, "cannot be written");
-      close (to);
-    }
-  if (from >= 0)
-    close (from);
-  return good;
+  /* The guest's files are nobody else's business. */
+  if (g_chmod (path, 0600) < 0)
+    return fail_errno (error, errno, path, "cannot be made private");
+  if (spec->disk_source == NULL)
+    return TRUE;
+  chain = alcove_disk_get_chain (path, spec->disk_format, error);
+  if (chain == NULL)
+    return FALSE;
+  size = ((const AlcoveDiskImage *)g_ptr_array_index (chain, 0))->size;
+  g_ptr_array_unref (chain);
+  return size >= options.size ||
+         alcove_disk_resize (path, spec->disk_format, options.size, FALSE, NULL, error);
 }
 
 char *
@@ -329,7 +325,9 @@ fill_folder (Job *job, const char *folder, GCancellable *cancellable, GError **e
   const AlcoveCreateSpec *spec = &job->spec;
   gboolean own_disk = spec->disk_source != NULL || (spec->disk_bytes > 0 && spec->disk_use == NULL);
   g_autofree char *path = g_build_filename (folder, ALCOVE_DEFINITION_FILE, NULL);
-  g_autofree char *text = alcove_create_dup_text (spec, own_disk ? DISK_NAME : spec->disk_use);
+  g_autofree char *text =
+      own_disk ? alcove_create_dup_text (spec, own_disk_name (spec), spec->disk_format)
+               : alcove_create_dup_text (spec, spec->disk_use, spec->source_format);
   g_autoptr (AlcoveDefinition) definition = NULL;
 
   /* First the definition: a wrong answer is named before gigabytes are copied. */
@@ -384,6 +382,11 @@ check_spec (const AlcoveCreateSpec *spec, GError **error)
     problem = "The disk's size must be 1 MiB to 64 TiB";
   else if (spec->disk_source != NULL && spec->disk_use != NULL)
     problem = "A disk image is either copied or used where it is";
+  else if (spec->disk_format != BLOCK_FORMAT_RAW && spec->disk_format != BLOCK_FORMAT_QCOW2)
+    problem = "A machine's disk is a qcow2 or a raw image";
+  else if (spec->disk_use != NULL && spec->source_format != BLOCK_FORMAT_RAW &&
+           spec->source_format != BLOCK_FORMAT_QCOW2)
+    problem = "Only qcow2 and raw images can be used where they are: copy or import this one";
   if (problem != NULL)
     {
       g_set_error_literal (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID, problem);

@@ -7,6 +7,7 @@
 #pragma once
 #include <gio/gio.h>
 #include "app/definition.h"
+#include "devices/backends/block/image.h"
 
 typedef struct
 {
@@ -15,23 +16,26 @@ typedef struct
   guint64 memory_mib;
   guint cpus;
   AlcoveFirmware firmware;
-  const char *medium;      /* (nullable) an ISO image to install from; referred to, not copied */
-  guint64 disk_bytes;      /* a new empty disk; 0: none. With disk_source: at least this size */
-  const char *disk_source; /* (nullable) a raw image to copy into the machine */
-  const char *disk_use;    /* (nullable) an image or block device to use where it is */
+  const char *medium;        /* (nullable) an ISO image to install from; referred to, not copied */
+  guint64 disk_bytes;        /* a new empty disk; 0: none. With disk_source: at least this size */
+  BlockFormat disk_format;   /* of the machine's own disk: qcow2 (snapshots) or raw */
+  const char *disk_source;   /* (nullable) an image to copy into the machine */
+  const char *disk_use;      /* (nullable) an image or block device to use where it is */
+  BlockFormat source_format; /* of disk_source (any) or disk_use (raw, qcow2); raw by default */
   const char *kernel, *initrd, *cmdline; /* (nullable) direct boot */
   gboolean no_network, no_display;
 } AlcoveCreateSpec;
 
 /* Fills in what suits this host: memory (a quarter of it, 1 to 4 GiB), CPUs (half, 1 to 4), UEFI, a
- * 32 GiB disk. Thread: any. */
+ * 32 GiB disk as qcow2. Thread: any. */
 void alcove_create_spec_init (AlcoveCreateSpec *spec);
 
 /* done, total: bytes. On the caller's main context. */
 typedef void (*AlcoveProgressFunc) (guint64 done, guint64 total, gpointer user_data);
 
 /* The text of a new machine.conf; disk: (nullable) its file name. (transfer full). */
-char *alcove_create_dup_text (const AlcoveCreateSpec *spec, const char *disk);
+char *
+alcove_create_dup_text (const AlcoveCreateSpec *spec, const char *disk, BlockFormat disk_format);
 /* A folder name for a machine's name: lower case letters, digits and dashes, "machine" when nothing
  * is left. (transfer full). */
 char *alcove_create_dup_folder_name (const char *name);

@@ -169,7 +169,7 @@ static void
 on_choose (AlcoveCreateWindow *self)
 {
   static const char *const media[] = { "*.iso", "*.ISO", "*.img", NULL };
-  static const char *const disks[] = { "*.img", "*.raw", "*.bin", NULL };
+  static const char *const disks[] = { "*.qcow2", "*.img", "*.raw", "*.bin", NULL };
   bool medium = get_source (self) == SOURCE_MEDIUM;
 
   alcove_compat_choose_file (
@@ -258,6 +258,9 @@ on_create (GtkWidget *widget, const char *action, GVariant *parameter)
       break;
     case SOURCE_DISK:
       spec.disk_bytes = 0;
+      /* The name says it, not the contents, which a guest may have written. */
+      if (path && g_str_has_suffix (path, ".qcow2"))
+        spec.source_format = BLOCK_FORMAT_QCOW2;
       if (gtk_switch_get_active (self->in_place_switch))
         spec.disk_use = path;
       else

@@ -54,6 +54,7 @@ int
 cli_create (Cli *cli, int argc, char **argv)
 {
   g_autofree char *memory = NULL, *disk_size = NULL, *medium = NULL, *disk = NULL, *use = NULL;
+  g_autofree char *disk_format = NULL, *source_format = NULL;
   g_autofree char *firmware = NULL, *os = NULL, *kernel = NULL, *initrd = NULL, *append = NULL;
   gboolean no_network = FALSE, no_display = FALSE, no_disk = FALSE, json = FALSE;
   int cpus = 0;
@@ -61,9 +62,13 @@ cli_create (Cli *cli, int argc, char **argv)
     { "memory", 'm', 0, G_OPTION_ARG_STRING, &memory, "Memory, such as 4G", "SIZE" },
     { "cpus", 'c', 0, G_OPTION_ARG_INT, &cpus, "Number of virtual CPUs", "N" },
     { "disk-size", 0, 0, G_OPTION_ARG_STRING, &disk_size, "Size of the disk (32G)", "SIZE" },
-    { "disk", 0, 0, G_OPTION_ARG_FILENAME, &disk, "Copy this raw image as the disk", "FILE" },
-    { "use-disk", 0, 0, G_OPTION_ARG_FILENAME, &use,
-      "Use this raw image or block device where it is", "FILE" },
+    { "disk-format", 0, 0, G_OPTION_ARG_STRING, &disk_format,
+      "Format of the machine's disk: qcow2, which can have snapshots, or raw (qcow2)", "WORD" },
+    { "disk", 0, 0, G_OPTION_ARG_FILENAME, &disk, "Copy this image as the disk", "FILE" },
+    { "use-disk", 0, 0, G_OPTION_ARG_FILENAME, &use, "Use this image or block device where it is",
+      "FILE" },
+    { "source-format", 0, 0, G_OPTION_ARG_STRING, &source_format,
+      "Format of the image given with --disk or --use-disk (raw)", "WORD" },
     { "no-disk", 0, 0, G_OPTION_ARG_NONE, &no_disk, "No disk", NULL },
     { "medium", 0, 0, G_OPTION_ARG_FILENAME, &medium, "ISO image to install from", "FILE" },
     { "firmware", 0, 0, G_OPTION_ARG_STRING, &firmware, "uefi, bios or none (uefi)", "WORD" },
@@ -95,6 +100,12 @@ cli_create (Cli *cli, int argc, char **argv)
     }
   if (firmware != NULL && !cli_parse_firmware (firmware, &spec.firmware))
     return cli_usage (cli, "--firmware must be uefi, bios or none");
+  if (disk_format != NULL && !block_format_from_string (disk_format, &spec.disk_format))
+    return cli_usage (cli, "--disk-format must be qcow2 or raw");
+  if (source_format != NULL && !block_format_from_string (source_format, &spec.source_format))
+    return cli_usage (cli, "--source-format must be raw, qcow2, vmdk, vhd, vhdx or vdi");
+  if (source_format != NULL && disk == NULL && use == NULL)
+    return cli_usage (cli, "--source-format goes with --disk or --use-disk");
   if (cpus < 0 || cpus > 255)
     return cli_usage (cli, "--cpus must be 1 to 255");
   if (disk_mib > G_MAXUINT64 / (1024 * 1024))

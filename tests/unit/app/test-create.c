@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "app/create.h"
+#include "app/disk-tools.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -57,6 +58,15 @@ count_entries (void)
   return n;
 }
 
+static guint64
+disk_size (const char *path, BlockFormat format)
+{
+  g_autoptr (GPtrArray) chain = alcove_disk_get_chain (path, format, NULL);
+
+  g_assert_nonnull (chain);
+  return ((const AlcoveDiskImage *)g_ptr_array_index (chain, 0))->size;
+}
+
 static void
 test_new_disk (void)
 {
@@ -74,10 +84,10 @@ test_new_disk (void)
   folder = create (&spec, NULL, &error);
   g_assert_no_error (error);
   g_assert_true (g_str_has_suffix (folder, "/machines/arger-co"));
-  image = g_build_filename (folder, "system.img", NULL);
+  image = g_build_filename (folder, "system.qcow2", NULL);
   g_assert_cmpint (stat (image, &st), ==, 0);
-  g_assert_cmpint (st.st_size, ==, 32LL << 30);
-  g_assert_cmpint (st.st_blocks, <, 16); /* nothing is written yet */
+  g_assert_cmpint (st.st_blocks, <, 512); /* nothing but tables */
+  g_assert_cmpuint (disk_size (image, BLOCK_FORMAT_QCOW2), ==, 32ULL << 30);
   g_assert_cmpint (st.st_mode & 0777, ==, 0600);
   conf = g_build_filename (folder, "machine.conf", NULL);
   definition = alcove_definition_load (conf, &error);
@@ -95,8 +105,9 @@ static void
 test_copy_disk (void)
 {
   g_autofree char *source = g_build_filename (app_dirs_root, "source.img", NULL);
-  g_autofree char *folder = NULL, *image = NULL, *text = NULL;
+  g_autofree char *folder = NULL, *other = NULL, *image = NULL, *text = NULL, *qcow2 = NULL;
   g_autoptr (GError) error = NULL;
+  AlcoveDiskComparison comparison;
   AlcoveCreateSpec spec;
   gsize length;
   int fd = open (source, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -109,9 +120,10 @@ test_copy_disk (void)
   spec.name = "copy";
   spec.disk_source = source;
   spec.disk_bytes = 0;
+  spec.disk_format = BLOCK_FORMAT_RAW;
   folder = create (&spec, NULL, &error);
   g_assert_no_error (error);
-  g_assert_cmpuint (last_total, ==, (5 << 20) + 3);
+  g_assert_cmpuint (last_total, >=, (5 << 20) + 3);
   g_assert_cmpuint (last_done, ==, last_total);
   image = g_build_filename (folder, "system.img", NULL);
   g_assert_true (g_file_get_contents (image, &text, &length, NULL));
@@ -121,6 +133,26 @@ test_copy_disk (void)
   for (gsize i = 5; i < 5 << 20; i++)
     if (text[i] != 0)
       g_error ("byte %zu is not zero", i);
+  /* As qcow2, and larger. */
+  spec.disk_format = BLOCK_FORMAT_QCOW2;
+  spec.disk_bytes = 64 << 20;
+  other = create (&spec, NULL, &error);
+  g_assert_no_error (error);
+  qcow2 = g_build_filename (other, "system.qcow2", NULL);
+  g_assert_cmpuint (disk_size (qcow2, BLOCK_FORMAT_QCOW2), ==, 64 << 20);
+  g_assert_true (alcove_disk_compare (image, BLOCK_FORMAT_RAW, qcow2, BLOCK_FORMAT_QCOW2, NULL,
+                                      &comparison, &error));
+  g_assert_true (comparison.identical);
+  /* And from that one: its format has to be named. */
+  g_free (g_steal_pointer (&other));
+  spec.disk_source = qcow2;
+  g_assert_null (create (&spec, NULL, &error));
+  g_assert_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID);
+  g_assert_nonnull (strstr (error->message, "looks like a qcow2 image"));
+  g_clear_error (&error);
+  spec.source_format = BLOCK_FORMAT_QCOW2;
+  other = create (&spec, NULL, &error);
+  g_assert_no_error (error);
 }
 
 static void
