@@ -6,6 +6,7 @@
 
 #include "ui/accessible.h"
 #include "ui/compat.h"
+#include "ui/disks-page.h"
 #include "ui/display/display.h"
 #include "ui/machine-actions.h"
 #include "ui/snapshots-page.h"
@@ -50,8 +51,10 @@ struct _AlcoveMachineWindow
   GtkToggleButton *grab_button;
   GtkButton *fullscreen_button;
   GtkToggleButton *snapshots_button;
-  GtkStack *pages; /* the machine, its snapshots */
+  GtkToggleButton *disks_button;
+  GtkStack *pages; /* the machine, its snapshots, its disks */
   AlcoveSnapshotsPage *snapshots_page;
+  AlcoveDisksPage *disks_page;
   GtkStack *stack; /* of the machine */
   AlcoveDisplay *display;
   GtkRevealer *paused_revealer;
@@ -555,16 +558,36 @@ on_grab_toggled (AlcoveMachineWindow *self)
     alcove_display_ungrab (self->display);
 }
 
-/* --- snapshots --- */
+/* --- snapshots, disks --- */
+
+/* At most one of the buttons is down. */
+static void
+show_page (AlcoveMachineWindow *self,
+           GtkToggleButton *button,
+           GtkToggleButton *other,
+           const char *page)
+{
+  bool wanted = gtk_toggle_button_get_active (button);
+
+  if (wanted)
+    gtk_toggle_button_set_active (other, FALSE);
+  else if (gtk_toggle_button_get_active (other))
+    return;
+  gtk_stack_set_visible_child_name (self->pages, wanted ? page : "machine");
+  if (!wanted && g_str_equal (gtk_stack_get_visible_child_name (self->stack), "screen"))
+    gtk_widget_grab_focus (GTK_WIDGET (self->display));
+}
 
 static void
 on_snapshots_toggled (AlcoveMachineWindow *self)
 {
-  bool wanted = gtk_toggle_button_get_active (self->snapshots_button);
+  show_page (self, self->snapshots_button, self->disks_button, "snapshots");
+}
 
-  gtk_stack_set_visible_child_name (self->pages, wanted ? "snapshots" : "machine");
-  if (!wanted && g_str_equal (gtk_stack_get_visible_child_name (self->stack), "screen"))
-    gtk_widget_grab_focus (GTK_WIDGET (self->display));
+static void
+on_disks_toggled (AlcoveMachineWindow *self)
+{
+  show_page (self, self->disks_button, self->snapshots_button, "disks");
 }
 
 static void
@@ -708,6 +731,7 @@ alcove_machine_window_class_init (AlcoveMachineWindowClass *klass)
   GTK_WINDOW_CLASS (klass)->close_request = alcove_machine_window_close_request;
 
   g_type_ensure (ALCOVE_TYPE_DISPLAY);
+  g_type_ensure (ALCOVE_TYPE_DISKS_PAGE);
   g_type_ensure (ALCOVE_TYPE_SNAPSHOTS_PAGE);
   gtk_widget_class_set_template_from_resource (widget_class,
                                                "/io/github/alcove_vm/Alcove/machine-window.ui");
@@ -724,8 +748,10 @@ alcove_machine_window_class_init (AlcoveMachineWindowClass *klass)
   BIND (grab_button);
   BIND (fullscreen_button);
   BIND (snapshots_button);
+  BIND (disks_button);
   BIND (pages);
   BIND (snapshots_page);
+  BIND (disks_page);
   BIND (stack);
   BIND (display);
   BIND (paused_revealer);
@@ -742,6 +768,7 @@ alcove_machine_window_class_init (AlcoveMachineWindowClass *klass)
 #undef BIND
   gtk_widget_class_bind_template_callback (widget_class, on_grab_toggled);
   gtk_widget_class_bind_template_callback (widget_class, on_snapshots_toggled);
+  gtk_widget_class_bind_template_callback (widget_class, on_disks_toggled);
   gtk_widget_class_bind_template_callback (widget_class, on_grabbed_changed);
   gtk_widget_class_bind_template_callback (widget_class, on_connected_changed);
   gtk_widget_class_bind_template_callback (widget_class, on_released);
@@ -791,6 +818,7 @@ alcove_machine_window_new (GtkApplication *application, AlcoveMachine *machine, 
   g_signal_connect_swapped (machine, "notify::state", G_CALLBACK (on_state_changed), self);
   g_signal_connect_swapped (machine, "notify", G_CALLBACK (update), self);
   alcove_snapshots_page_set_machine (self->snapshots_page, machine);
+  alcove_disks_page_set_machine (self->disks_page, machine);
   alcove_display_set_resize_func (self->display, resize, self, NULL);
   g_settings_bind (settings, "resize-guest", self->display, "resize-guest", G_SETTINGS_BIND_GET);
   g_settings_bind (settings, "release-chord", self->display, "release-chord", G_SETTINGS_BIND_GET);

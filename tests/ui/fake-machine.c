@@ -7,7 +7,7 @@
  * The folder in ALCOVE_FAKE_DIR steers it: every event is appended to "log" there; if "fail-start"
  * exists its contents are what the start fails with; "drawables" makes the picture come as
  * drawables; "no-tablet" leaves only a mouse; "linger" keeps the process after a fault; a snapshot goes on
- * until it is cancelled while there is "slow-snapshot". SIGUSR1 is a guest that dies of a fault.
+ * until it is cancelled while there is "slow-snapshot"; with "keep-disks" the guest releases none. SIGUSR1 is a guest that dies of a fault.
  */
 #include <gio/gio.h>
 #include <gio/gunixfdlist.h>
@@ -310,6 +310,47 @@ on_delete_disk_snapshot (Fake *fake,
   return TRUE;
 }
 
+static gboolean
+on_add_disk (Fake *fake,
+             GDBusMethodInvocation *invocation,
+             const char *group,
+             AlcoveMachine1 *machine)
+{
+  note (fake, "add-disk %.*s", (int)strcspn (group, "\n"), group);
+  alcove_machine1_complete_add_disk (machine, invocation, group);
+  return TRUE;
+}
+
+static gboolean
+on_remove_disk (Fake *fake,
+                GDBusMethodInvocation *invocation,
+                const char *name,
+                GVariant *options,
+                AlcoveMachine1 *machine)
+{
+  if (flag (fake, "keep-disks", NULL))
+    {
+      g_dbus_method_invocation_return_dbus_error (invocation, "io.github.alcove_vm.Error.Failed",
+                                                  "The guest does not release the disk");
+      return TRUE;
+    }
+  note (fake, "remove-disk %s", name);
+  alcove_machine1_complete_remove_disk (machine, invocation);
+  return TRUE;
+}
+
+static gboolean
+on_eject_medium (Fake *fake,
+                 GDBusMethodInvocation *invocation,
+                 const char *device,
+                 gboolean force,
+                 AlcoveMachine1 *machine)
+{
+  note (fake, "eject %s", device);
+  alcove_machine1_complete_eject_medium (machine, invocation);
+  return TRUE;
+}
+
 static void export(Fake *fake, AlcoveDefinition *definition)
 {
   const AlcoveMachineConfig *config = alcove_definition_get_machine (definition);
@@ -331,6 +372,9 @@ static void export(Fake *fake, AlcoveDefinition *definition)
     { "handle-snapshot", G_CALLBACK (on_snapshot) },
     { "handle-cancel-save", G_CALLBACK (on_cancel_save) },
     { "handle-delete-disk-snapshot", G_CALLBACK (on_delete_disk_snapshot) },
+    { "handle-add-disk", G_CALLBACK (on_add_disk) },
+    { "handle-remove-disk", G_CALLBACK (on_remove_disk) },
+    { "handle-eject-medium", G_CALLBACK (on_eject_medium) },
   };
 
   fake->machine = alcove_machine1_skeleton_new ();

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Edits of a machine's disks and drives, which a machine that runs follows: the definition is loaded
+ * and edited on a thread, the machine is asked, and then the file is written. */
+#include "app/machine-disks.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "app/definition-disks.h"
+#include "app/disk-tools.h"
+#include "app/lock.h"
+
+typedef struct
+{
+  char *folder, *conf;
+  gboolean live;                /* the machine runs */
+  AlcoveDefinition *definition; /* edited, not saved yet */
+  char *name;                   /* of the disk or drive */
+  char *file, *format, *bus;
+  guint64 size;
+  guint timeout_ms;
+  char *made;   /* (nullable) a new image that goes again on error */
+  char *answer; /* (nullable) the group as the machine wants it */
+} Edit;
+
+static void
+edit_free (gpointer data)
+{
+  Edit *edit = data;
+
+  g_free (edit->folder);
+  g_free (edit->conf);
+  g_clear_object (&edit->definition);
+  g_free (edit->name);
+  g_free (edit->file);
+  g_free (edit->format);
+  g_free (edit->bus);
+  g_free (edit->made);
+  g_free (edit->answer);
+  g_free (edit);
+}
+
+/* (nullable): the task has its error. */
+static Edit *
+edit_new (GTask *task, AlcoveMachine *self)
+{
+  AlcoveDefinition *definition = alcove_machine_get_definition (self);
+  Edit *edit;
+
+  if (definition == NULL)
+    {
+      g_task_return_new_error (task, ALCOVE_ERROR, ALCOVE_ERROR_INVALID, "%s",
+                               alcove_machine_get_error (self));
+      return NULL;
+    }
+  edit = g_new0 (Edit, 1);
+  edit->folder = g_strdup (alcove_machine_get_folder (self));
+  edit->conf = g_strdup (alcove_definition_get_path (definition));
+  edit->live = alcove_machine_is_active (self);
+  g_task_set_task_data (task, edit, edit_free);
+  g_task_set_check_cancellable (task, FALSE);
+  return edit;
+}
+
+/* A machine that is saved goes on with the devices that it has. */
+static gboolean
+refuse_saved (AlcoveMachine *self, GTask *task)
+{
+  if (alcove_machine_get_state (self) != ALCOVE_MACHINE_SAVED)
+    return FALSE;
+  g_task_return_new_error (task, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE,
+                           "%s is saved, and goes on with the disks that it has: start it, or "
+                           "discard the saved state first",
+                           alcove_machine_get_name (self));
+  return TRUE;
+}
+
+/* The lock is for a machine that is off, so that it stays so. */
+static gboolean
+open_definition (Edit *edit, AlcoveLock **ret_lock, GError **error)
+{
+  *ret_lock = edit->live ? NULL : alcove_lock_acquire (edit->folder, "changes its disks", error);
+  if (!edit->live && *ret_lock == NULL)
+    return FALSE;
+  edit->definition = alcove_definition_load (edit->conf, error);
+  return edit->definition != NULL;
+}
+
+static void
+return_result (GTask *task, gboolean good, GError *error)
+{
+  if (good)
+    g_task_return_boolean (task, TRUE);
+  else
+    g_task_return_error (task, error);
+}
+
+/* Runs func on a thread; callback gets the task, and ends it. */
+static void
+run_step (GTask *task, GTaskThreadFunc func, GAsyncReadyCallback callback)
+{
+  g_autoptr (GTask) inner =
+      g_task_new (g_task_get_source_object (task), NULL, callback, g_object_ref (task));
+
+  g_task_set_task_data (inner, g_task_get_task_data (task), NULL);
+  g_task_run_in_thread (inner, func);
+}
+
+static void
+save_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  Edit *edit = data;
+  GError *error = NULL;
+  gboolean good = TRUE;
+
+  /* The machine may have chosen a place. */
+  if (edit->answer != NULL)
+    {
+      g_autofree char *name = NULL;
+
+      good = alcove_definition_remove_disk (edit->definition, edit->name, &error);
+      if (good)
+        name = alcove_definition_add_disk (edit->definition, edit->answer, TRUE, &error);
+      good = name != NULL;
+    }
+  return_result (inner, good && alcove_definition_save (edit->definition, &error), error);
+}
+
+/* The last step of each. */
+static void
+on_saved (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  GError *error = NULL;
+  gboolean good = g_task_propagate_boolean (G_TASK (result), &error);
+
+  alcove_machine_reload (ALCOVE_MACHINE (source));
+  return_result (task, good, error);
+}
+
+/* ---- a new disk ---- */
+
+/* "data", "data2", ... (transfer full). */
+static char *
+dup_free_name (AlcoveDefinition *definition)
+{
+  for (guint i = 1;; i++)
+    {
+      g_autofree char *name = i == 1 ? g_strdup ("data") : g_strdup_printf ("data%u", i);
+
+      if (alcove_definition_find_disk (definition, name) == NULL)
+        return g_steal_pointer (&name);
+    }
+}
+
+/* A file of its own, whatever images of disks that were removed still lie there. */
+static gboolean
+make_image (Edit *edit, GError **error)
+{
+  const BlockCreateOptions options = { .size = edit->size };
+
+  for (guint i = 1; edit->made == NULL; i++)
+    {
+      g_autofree char *name = i == 1 ? g_strdup_printf ("%s.qcow2", edit->name)
+                                     : g_strdup_printf ("%s-%u.qcow2", edit->name, i);
+      g_autofree char *path = g_build_filename (edit->folder, name, NULL);
+
+      if (g_file_test (path, G_FILE_TEST_EXISTS))
+        continue;
+      if (!block_image_create (path, BLOCK_FORMAT_QCOW2, &options, NULL, error))
+        return FALSE;
+      edit->made = g_steal_pointer (&path);
+      edit->file = g_strdup (edit->made);
+      edit->format = g_strdup ("qcow2");
+    }
+  return TRUE;
+}
+
+/* (transfer full): the text of the new group. */
+static char *
+dup_group (const Edit *edit)
+{
+  g_auto (AlcoveProblems) problems = { 0 };
+  g_autoptr (AlcoveConfFile) file = NULL;
+  g_autofree char *group = g_strconcat ("disk ", edit->name, NULL);
+  g_autofree char *prefix = g_strconcat (edit->folder, "/", NULL);
+  gboolean inside = g_str_has_prefix (edit->file, prefix);
+
+  alcove_problems_init (&problems, "disk");
+  file = alcove_conf_file_parse ("", 0, &problems);
+  /* What lies in the machine's folder moves with it. */
+  alcove_conf_file_set_value (file, group, "file",
+                              inside ? edit->file + strlen (prefix) : edit->file);
+  alcove_conf_file_set_value (file, group, "format", edit->format);
+  if (edit->bus != NULL)
+    alcove_conf_file_set_value (file, group, "bus", edit->bus);
+  return alcove_conf_file_to_text (file, NULL);
+}
+
+static gboolean
+add (Edit *edit, GError **error)
+{
+  g_autofree char *group = NULL;
+  g_autofree char *name = NULL;
+
+  edit->name = dup_free_name (edit->definition);
+  if (edit->file == NULL && !make_image (edit, error))
+    return FALSE;
+  group = dup_group (edit);
+  name = alcove_definition_add_disk (edit->definition, group, edit->live, error);
+  return name != NULL && (edit->live || (alcove_definition_assign (edit->definition, error) &&
+                                         alcove_definition_save (edit->definition, error)));
+}
+
+static void
+take_back_image (Edit *edit)
+{
+  if (edit->made != NULL)
+    (void)unlink (edit->made);
+}
+
+static void
+add_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  Edit *edit = data;
+  GError *error = NULL;
+  g_autoptr (AlcoveLock) lock = NULL;
+  gboolean good = open_definition (edit, &lock, &error) && add (edit, &error);
+
+  if (!good)
+    take_back_image (edit);
+  return_result (inner, good, error);
+}
+
+static void
+on_plugged (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Edit *edit = g_task_get_task_data (task);
+  GError *error = NULL;
+
+  edit->answer = alcove_machine_add_disk_finish (ALCOVE_MACHINE (source), result, &error);
+  if (edit->answer != NULL)
+    {
+      run_step (task, save_in_thread, on_saved);
+      return;
+    }
+  take_back_image (edit);
+  g_task_return_error (task, error);
+}
+
+static void
+on_added (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  AlcoveMachine *self = ALCOVE_MACHINE (source);
+  Edit *edit = g_task_get_task_data (task);
+  g_autofree char *group = NULL;
+  GError *error = NULL;
+
+  if (!g_task_propagate_boolean (G_TASK (result), &error))
+    g_task_return_error (task, error);
+  else if (edit->live)
+    {
+      group = alcove_definition_dup_disk_group (edit->definition, edit->name);
+      alcove_machine_add_disk_async (self, group, g_task_get_cancellable (task), on_plugged,
+                                     g_object_ref (task));
+    }
+  else
+    {
+      alcove_machine_reload (self);
+      g_task_return_boolean (task, TRUE);
+    }
+}
+
+void
+alcove_machine_new_disk_async (AlcoveMachine *self,
+                               const AlcoveNewDisk *disk,
+                               GCancellable *cancellable,
+                               GAsyncReadyCallback callback,
+                               gpointer user_data)
+{
+  g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
+  Edit *edit;
+
+  g_task_set_source_tag (task, alcove_machine_new_disk_async);
+  if (refuse_saved (self, task) || (edit = edit_new (task, self)) == NULL)
+    return;
+  edit->file = g_strdup (disk->file);
+  edit->format = g_strdup (disk->file != NULL ? disk->format : NULL);
+  edit->bus = g_strdup (disk->bus);
+  edit->size = disk->size;
+  run_step (task, add_in_thread, on_added);
+}
+
+char *
+alcove_machine_new_disk_finish (AlcoveMachine *self, GAsyncResult *result, GError **error)
+{
+  Edit *edit = g_task_get_task_data (G_TASK (result));
+
+  return g_task_propagate_boolean (G_TASK (result), error) ? g_strdup (edit->name) : NULL;
+}
+
+/* ---- one that goes ---- */
+
+static void
+drop_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  Edit *edit = data;
+  GError *error = NULL;
+  g_autoptr (AlcoveLock) lock = NULL;
+  gboolean good = open_definition (edit, &lock, &error) &&
+                  alcove_definition_remove_disk (edit->definition, edit->name, &error) &&
+                  (edit->live || alcove_definition_save (edit->definition, &error));
+
+  return_result (inner, good, error);
+}
+
+static void
+on_taken_out (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  GError *error = NULL;
+
+  if (!alcove_machine_finish (ALCOVE_MACHINE (source), result, &error) &&
+      /* Added to the file while the machine ran: there is nothing to take out. */
+      !g_error_matches (error, ALCOVE_ERROR, ALCOVE_ERROR_NOT_FOUND))
+    {
+      g_task_return_error (task, error);
+      return;
+    }
+  g_clear_error (&error);
+  run_step (task, save_in_thread, on_saved);
+}
+
+static void
+on_dropped (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  AlcoveMachine *self = ALCOVE_MACHINE (source);
+  Edit *edit = g_task_get_task_data (task);
+  GError *error = NULL;
+
+  if (!g_task_propagate_boolean (G_TASK (result), &error))
+    g_task_return_error (task, error);
+  else if (edit->live)
+    alcove_machine_remove_disk_async (self, edit->name, FALSE, edit->timeout_ms,
+                                      g_task_get_cancellable (task), on_taken_out,
+                                      g_object_ref (task));
+  else
+    {
+      alcove_machine_reload (self);
+      g_task_return_boolean (task, TRUE);
+    }
+}
+
+void
+alcove_machine_drop_disk_async (AlcoveMachine *self,
+                                const char *name,
+                                guint timeout_ms,
+                                GCancellable *cancellable,
+                                GAsyncReadyCallback callback,
+                                gpointer user_data)
+{
+  g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
+  Edit *edit;
+
+  g_task_set_source_tag (task, alcove_machine_drop_disk_async);
+  if (refuse_saved (self, task) || (edit = edit_new (task, self)) == NULL)
+    return;
+  edit->name = g_strdup (name);
+  edit->timeout_ms = timeout_ms;
+  run_step (task, drop_in_thread, on_dropped);
+}
+
+/* ---- media ---- */
+
+static void
+remember_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *cancellable)
+{
+  Edit *edit = data;
+  g_autofree char *group = g_strconcat ("cdrom ", edit->name, NULL);
+  GError *error = NULL;
+  g_autoptr (AlcoveLock) lock = NULL;
+  gboolean good =
+      open_definition (edit, &lock, &error) &&
+      alcove_definition_set_value (edit->definition, group, "file", edit->file, &error) &&
+      alcove_definition_save (edit->definition, &error);
+
+  return_result (inner, good, error);
+}
+
+static void
+on_medium_set (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  GError *error = NULL;
+
+  if (alcove_machine_finish (ALCOVE_MACHINE (source), result, &error))
+    run_step (task, remember_in_thread, on_saved);
+  else
+    g_task_return_error (task, error);
+}
+
+void
+alcove_machine_change_medium_async (AlcoveMachine *self,
+                                    const char *drive,
+                                    const char *path,
+                                    GCancellable *cancellable,
+                                    GAsyncReadyCallback callback,
+                                    gpointer user_data)
+{
+  g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
+  Edit *edit;
+
+  g_task_set_source_tag (task, alcove_machine_change_medium_async);
+  if (refuse_saved (self, task) || (edit = edit_new (task, self)) == NULL)
+    return;
+  edit->name = g_strdup (drive);
+  edit->file = g_strdup (path);
+  if (edit->live)
+    alcove_machine_set_medium_async (self, drive, path, FALSE, cancellable, on_medium_set,
+                                     g_object_ref (task));
+  else
+    run_step (task, remember_in_thread, on_saved);
+}
