@@ -134,6 +134,23 @@ def test_resize(desk):
     desk.find(contains="“3” has no unit")
 
 
+def test_refused_shrink(desk):
+    """A shrink that is refused takes the snapshot back that was taken for it."""
+    folder = add_machine(desk, "tail")
+    path, raw = os.path.join(folder, "system.qcow2"), os.path.join(desk.home, "full.img")
+    with open(raw, "wb") as file:
+        file.write(b"x" * (2 * MIB))
+    os.unlink(path)
+    done = desk.run("disk", "convert", "--format", "raw", "--to", "qcow2", raw, path)
+    check(done.returncode == 0, "no disk was made")
+    open_page(desk, "tail")
+    resize(desk, "system", "1 MiB")
+    desk.find(contains="holds data")
+    check(json.loads(desk.run("snapshot", "list", "tail", "--json").stdout) == [],
+          "a snapshot was left")
+    check(size_of(desk, path) == 2 * MIB, "data was cut off")
+
+
 def test_compact_and_cancel(desk):
     """Compacting gives space back; a long one can be cancelled, and the page goes on."""
     folder = add_machine(desk, "room", "\n[disk huge]\nfile=huge.img\nformat=raw\n")
@@ -220,8 +237,8 @@ def test_files(desk):
 
 
 def test_running(desk):
-    """While the machine runs: work on images is refused with the remedy; disks come and go, a medium
-    is ejected; a guest that keeps its disk keeps it."""
+    """While the machine runs: work on images is refused with the remedy; disks come and go, a
+    medium is ejected; a guest that keeps its disk keeps it."""
     iso = os.path.join(desk.home, "medium.iso")
     with open(iso, "wb") as file:
         file.truncate(MIB)
@@ -254,8 +271,8 @@ def test_running(desk):
     wait_for("machine.conf to be without", lambda: "[disk data]" not in conf(folder))
 
 
-TESTS = [test_check_and_repair, test_resize, test_compact_and_cancel, test_add_and_remove,
-         test_files, test_running]
+TESTS = [test_check_and_repair, test_resize, test_refused_shrink, test_compact_and_cancel,
+         test_add_and_remove, test_files, test_running]
 
 
 def main():
