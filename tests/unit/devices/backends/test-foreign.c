@@ -303,11 +303,12 @@ test_vmdk_descriptors (Fixture *f, gconstpointer data)
 {
   g_autofree char *flat = g_build_filename (f->folder, "flat.vmdk", NULL);
   g_autofree char *link = g_build_filename (f->folder, "link.vmdk", NULL);
+  g_autofree char *data_of_flat = g_strnfill (4096, 'x');
   g_autoptr (GError) error = NULL;
   BlockImage *image;
   char buffer[4];
 
-  g_assert_true (g_file_set_contents (flat, g_strnfill (4096, 'x'), 4096, NULL));
+  g_assert_true (g_file_set_contents (flat, data_of_flat, 4096, NULL));
   write_text (f->image, "# Disk DescriptorFile\nversion=1\nparentCID=ffffffff\n"
                         "createType=\"vmfs\"\n\nRW 4 VMFS \"flat.vmdk\"\nRW 8 ZERO\n"
                         "RW 2 FLAT \"flat.vmdk\" 6\n");
