@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "app/cli/disk-private.h"
+#include "app/saved.h"
 #include "app/suggest.h"
 
 #define IMAGE_WORDS "(NAME [DISK] | FILE --format F)"
@@ -195,6 +196,16 @@ cli_disk_find (Cli *cli,
           alcove_lock_acquire (alcove_machine_get_folder (machine), "works on a disk", &error);
       if (ret->lock == NULL)
         {
+          *ret_status = cli_fail (cli, error);
+          return FALSE;
+        }
+      /* What was saved would not fit a disk that was changed. */
+      if (alcove_saved_exists (alcove_machine_get_folder (machine)))
+        {
+          g_set_error (&error, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE,
+                       "%s is saved and needs its disks as they are: start it and turn it off "
+                       "first, or give up what was saved with \"alcove start --discard-saved\"",
+                       alcove_machine_get_id (machine));
           *ret_status = cli_fail (cli, error);
           return FALSE;
         }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The alcove program as scripts see it: output, messages, exit statuses; with a VM process without
  * a VM (fake-vmm.c). And the pieces that turn options into definitions. */
+#include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 #include <signal.h>
 #include <string.h>
@@ -322,6 +323,7 @@ static void
 test_clone (void)
 {
   g_autoptr (JsonNode) one = NULL, two = NULL;
+  g_autofree char *saved = NULL, *state = NULL;
   JsonObject *machines[2], *nics[2];
 
   g_assert_cmpint (run ("create Origin --disk-size 1M --disk-format raw --firmware bios"), ==, 0);
@@ -346,6 +348,14 @@ test_clone (void)
   assert_in (last_err, "convert");
   g_assert_cmpint (run ("create Source --disk-size 1M --firmware bios"), ==, 0);
   g_assert_cmpint (run ("clone source link --linked"), ==, 0);
+  g_assert_cmpint (run ("disk compact source"), ==, 0);
+  saved = g_build_filename (app_dirs_root, "data/alcove/machines/source/saved", NULL);
+  state = g_build_filename (saved, "state", NULL);
+  g_assert_cmpint (g_mkdir (saved, 0700), ==, 0);
+  g_assert_true (g_file_set_contents (state, "as if it were saved", -1, NULL));
+  g_assert_cmpint (run ("disk compact source"), ==, 4);
+  assert_in (last_err, "--discard-saved");
+  g_assert_cmpint (run ("disk check source"), ==, 0);
   g_assert_cmpint (run ("base list --json"), ==, 0);
   assert_in (last_out, "link");
   g_assert_cmpint (run ("base delete x"), ==, 1);
