@@ -198,6 +198,8 @@ spawn (const AlcoveLaunchSpec *spec, const char *program, int ready_fd, GError *
     argv[n++] = "--paused";
   if (spec->disposable)
     argv[n++] = "--disposable";
+  if (spec->discard_saved && spec->restore == NULL)
+    argv[n++] = "--discard-saved";
   if (spec->restore != NULL)
     {
       argv[n++] = "--restore";

@@ -15,6 +15,7 @@ typedef struct
   const char *log_path;    /* (nullable) takes stdout and stderr; the one before is kept as .1 */
   gboolean paused;
   gboolean disposable;     /* what the guest writes is dropped at its end */
+  gboolean discard_saved;  /* also what the end of a cut-off revert brings; without restore */
   const char *restore;     /* (nullable) a folder with a saved machine to go on from */
   gboolean consume;        /* that folder goes when it is needed no more */
   gboolean new_generation; /* the guest is told that it went back in time */

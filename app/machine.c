@@ -753,6 +753,7 @@ alcove_machine_start_async (AlcoveMachine *self,
   spec.log_path = log_path;
   spec.paused = (flags & ALCOVE_START_PAUSED) != 0;
   spec.disposable = (flags & ALCOVE_START_DISPOSABLE) != 0;
+  spec.discard_saved = (flags & ALCOVE_START_DISCARD_SAVED) != 0;
   if (alcove_saved_exists (self->folder))
     {
       restore = alcove_saved_dup_folder (self->folder);

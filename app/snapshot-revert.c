@@ -302,6 +302,14 @@ read_set (const AlcoveSnapshotWork *work, const char *prefix, const char *id, GE
 }
 
 gboolean
+alcove_snapshots_is_reverting (const char *machine_folder)
+{
+  g_autofree char *path = alcove_snapshots_dup_path (machine_folder, ALCOVE_SNAPSHOT_PENDING);
+
+  return g_file_test (path, G_FILE_TEST_EXISTS);
+}
+
+gboolean
 alcove_snapshot_recover_revert (const AlcoveSnapshotWork *work, GError **error)
 {
   g_autofree char *path = alcove_snapshots_dup_path (work->folder, ALCOVE_SNAPSHOT_PENDING);

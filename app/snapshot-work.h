@@ -40,6 +40,8 @@ AlcoveLock *alcove_snapshots_lock (const char *machine_folder, const char *what,
 gboolean alcove_snapshots_recover (const AlcoveSnapshotWork *work, GError **error);
 /* Cheap: is there anything for recover to do? */
 gboolean alcove_snapshots_need_recovery (const char *machine_folder);
+/* Is a revert among that? Then the recovery may bring a saved state, or take it away. */
+gboolean alcove_snapshots_is_reverting (const char *machine_folder);
 
 /* Creating, step by step. begin makes the hidden folder; then either capture (machine off), or
  * whatever a running machine does into the folder and note_running; then publish. A set that is not

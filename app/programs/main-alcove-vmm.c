@@ -15,10 +15,10 @@
 #include "app/runner/disposable.h"
 #include "app/runner/machine.h"
 #include "app/runner/options.h"
+#include "app/runner/recovery.h"
 #include "app/runner/restoring.h"
 #include "app/runner/schedule.h"
 #include "app/saved.h"
-#include "app/snapshot-work.h"
 
 typedef struct
 {
@@ -197,19 +197,6 @@ on_signal (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
-/* Snapshots that were cut off are finished or undone before the guest sees its disks. */
-static gboolean
-recover_snapshots (const char *folder, GError **error)
-{
-  AlcoveSnapshotWork work = { .folder = folder, .access = &alcove_disk_access_files };
-  g_autoptr (AlcoveLock) lock = NULL;
-
-  if (!alcove_snapshots_need_recovery (folder))
-    return TRUE;
-  lock = alcove_snapshots_lock (folder, "repairs the snapshots", error);
-  return lock != NULL && alcove_snapshots_recover (&work, error);
-}
-
 /* From here on the definition is that of the overlays. */
 static gboolean
 make_disposable (Program *program, GError **error)
@@ -231,7 +218,7 @@ load (Program *program, GError **error)
   if (program->options.machine != NULL)
     {
       program->lock = alcove_lock_acquire (program->options.machine, "runs it", error);
-      if (program->lock == NULL || !recover_snapshots (program->options.machine, error))
+      if (program->lock == NULL || !runner_recover (&program->options, error))
         return FALSE;
       runner_disposable_clean (program->options.machine);
       path = g_build_filename (program->options.machine, ALCOVE_DEFINITION_FILE, NULL);

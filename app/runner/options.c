@@ -20,6 +20,8 @@ runner_options_parse (RunnerOptions *options, int argc, char **argv, GError **er
       "Remove that folder when it is needed no more", NULL },
     { "new-generation", 0, 0, G_OPTION_ARG_NONE, &options->generation,
       "Tell the guest that it went back in time", NULL },
+    { "discard-saved", 0, 0, G_OPTION_ARG_NONE, &options->discard,
+      "Also what the end of a cut-off revert brings is not gone on from", NULL },
     { "disposable", 0, 0, G_OPTION_ARG_NONE, &options->disposable,
       "Disks and firmware variables are dropped at the end", NULL },
     { "linger", 0, 0, G_OPTION_ARG_NONE, &options->wait, "Stay after the guest stopped", NULL },
@@ -43,6 +45,12 @@ runner_options_parse (RunnerOptions *options, int argc, char **argv, GError **er
     {
       g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                            "--disposable goes with --machine and without --restore");
+      return FALSE;
+    }
+  if (options->discard && (options->machine == NULL || options->restore != NULL))
+    {
+      g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                           "--discard-saved goes with --machine and without --restore");
       return FALSE;
     }
   if ((options->machine == NULL) == (options->conf == NULL))

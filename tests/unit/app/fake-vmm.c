@@ -457,7 +457,7 @@ int
 main (int argc, char **argv)
 {
   g_autofree char *folder = NULL, *conf = NULL, *runtime_dir = NULL, *path = NULL;
-  gboolean paused = FALSE;
+  gboolean paused = FALSE, discard = FALSE;
   int ready_fd = -1;
   const GOptionEntry entries[] = {
     { "machine", 0, 0, G_OPTION_ARG_FILENAME, &folder, NULL, NULL },
@@ -465,6 +465,7 @@ main (int argc, char **argv)
     { "runtime-dir", 0, 0, G_OPTION_ARG_FILENAME, &runtime_dir, NULL, NULL },
     { "ready-fd", 0, 0, G_OPTION_ARG_INT, &ready_fd, NULL, NULL },
     { "paused", 0, 0, G_OPTION_ARG_NONE, &paused, NULL, NULL },
+    { "discard-saved", 0, 0, G_OPTION_ARG_NONE, &discard, NULL, NULL },
     G_OPTION_ENTRY_NULL,
   };
   g_autoptr (GOptionContext) context = g_option_context_new (NULL);

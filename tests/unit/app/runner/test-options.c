@@ -27,6 +27,9 @@ test_good (void)
   g_assert_cmpint (options.ready_fd, ==, 5);
   g_assert_true (options.paused);
   runner_options_clear (&options);
+  g_assert_true (parse (&options, "--machine", "/m", "--discard-saved", NULL));
+  g_assert_true (options.discard);
+  runner_options_clear (&options);
   g_assert_true (parse (&options, "--conf", "/c", "--linger", NULL));
   g_assert_cmpint (options.ready_fd, ==, -1);
   g_assert_true (options.wait);
@@ -43,6 +46,8 @@ test_bad (void)
   g_assert_false (parse (&options, "--machine", "/m", "--conf", "/c", NULL));
   runner_options_clear (&options);
   g_assert_false (parse (&options, "--machine", "/m", "extra", NULL));
+  runner_options_clear (&options);
+  g_assert_false (parse (&options, "--machine", "/m", "--discard-saved", "--restore", "/s", NULL));
   runner_options_clear (&options);
   g_assert_false (parse (&options, "--machine", "/m", "--ready-fd", "x", NULL));
   runner_options_clear (&options);
