@@ -305,7 +305,7 @@ main (int argc, char **argv)
   runner_disposable_free (program.disposable);
   /* Closing an image may still write to it; the record must tell of it as it lies there. */
   if (program.saved != NULL &&
-      !alcove_saved_write_record (program.saved, program.definition, &error))
+      !alcove_saved_write_record (program.saved, program.definition, FALSE, &error))
     {
       fprintf (stderr, "alcove-vmm: %s\n", error->message);
       program.status = 1;

@@ -14,6 +14,7 @@ struct _RunnerRestoring
 {
   char *folder;
   gboolean consume, generation;
+  AlcoveDefinition *definition;
   guint64 inode;          /* of the folder: another one in its place is not ours to remove */
   VmmRestore *restore;    /* (nullable) until its memory is fetched */
   RunnerMachine *machine; /* borrowed */
@@ -29,6 +30,7 @@ runner_restoring_new (const RunnerOptions *options, AlcoveDefinition *definition
   self->folder = g_strdup (options->restore);
   self->consume = options->consume;
   self->generation = options->generation;
+  self->definition = g_object_ref (definition);
   self->inode = g_stat (self->folder, &st) == 0 ? st.st_ino : 0;
   if (alcove_saved_check_record (self->folder, definition, error))
     self->restore = vmm_restore_open (self->folder, error);
@@ -104,6 +106,11 @@ runner_restoring_start (RunnerRestoring *self,
     return FALSE;
   if (self->generation)
     renew_generation (machine);
+  /* From here on the guest writes. Should the process die before the state is consumed, the next one
+   * must find that the disks are not those of the snapshot any more. */
+  if (self->consume && self->generation &&
+      !alcove_saved_write_record (self->folder, self->definition, TRUE, error))
+    return FALSE;
   if (!paused && !vmm_vm_resume (vm, error))
     return FALSE;
   return vmm_restore_prefetch (self->restore, PREFETCH_DELAY_MS, on_fetch_done, self, error);
@@ -120,6 +127,7 @@ runner_restoring_free (RunnerRestoring *self, gboolean ended)
   if (ended)
     consume (self);
   g_clear_error (&self->error);
+  g_object_unref (self->definition);
   g_free (self->folder);
   g_free (self);
 }
