@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The parts of reading a host, each in its own file. */
+#pragma once
+#include "vfio/host/inventory.h"
+
+#define HOST_FUNCTIONS_MAX 4096
+
+/* function.c: what its folder in sysfs says. Returns: (transfer full). */
+VfioFunction *host_function_new (VfioTree *tree, VfioAddress address);
+void host_function_free (gpointer function);
+/* data: 0 to 4096 bytes of configuration space, as they were read. */
+void host_function_parse_config (VfioFunction *function, const guint8 *data, gsize size);
+/* The text of the file "resource". */
+void host_function_parse_resources (VfioFunction *function, const char *text);
+/* "16.0 GT/s PCIe": in 0.1 GT/s; 0 for anything else. text: (nullable) */
+guint host_function_parse_speed (const char *text);
+
+/* inventory.c: the text of a group's reserved_regions. */
+void host_group_parse_reserved (VfioGroup *group, const char *text);
+
+/* names.c: fills the names of all from pci.ids and the classes. */
+void host_names_fill (VfioTree *tree, GPtrArray *functions);
+/* text: pci.ids; the part that tests and the fuzzer reach. */
+void host_names_parse (const char *text, GPtrArray *functions);
+
+/* cards.c: makes the cards; groups must be there. */
+void host_cards_fill (VfioInventory *inventory);
+
+#define HOST_CLASS_BASE(function) ((function)->class_code >> 16)
+#define HOST_CLASS_SUB(function)  ((function)->class_code >> 8)
