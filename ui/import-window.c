@@ -8,6 +8,7 @@
 #include "ui/accessible.h"
 #include "ui/compat.h"
 #include "ui/findings.h"
+#include "ui/spinner.h"
 
 struct _AlcoveImportWindow
 {
@@ -225,6 +226,7 @@ alcove_import_window_class_init (AlcoveImportWindowClass *klass)
   G_OBJECT_CLASS (klass)->dispose = alcove_import_window_dispose;
   G_OBJECT_CLASS (klass)->finalize = alcove_import_window_finalize;
   GTK_WINDOW_CLASS (klass)->close_request = alcove_import_window_close_request;
+  g_type_ensure (ALCOVE_TYPE_SPINNER);
   gtk_widget_class_set_template_from_resource (widget_class,
                                                "/io/github/alcove_vm/Alcove/import-window.ui");
 #define BIND(child) gtk_widget_class_bind_template_child (widget_class, AlcoveImportWindow, child)

@@ -10,6 +10,7 @@
 #include "ui/display/display.h"
 #include "ui/machine-actions.h"
 #include "ui/snapshots-page.h"
+#include "ui/spinner.h"
 #include "ui/state.h"
 
 /* How long the machine may be running without its screen before the user is told. */
@@ -59,7 +60,6 @@ struct _AlcoveMachineWindow
   AlcoveDisplay *display;
   GtkRevealer *paused_revealer;
   GtkLabel *paused_detail;
-  GtkSpinner *spinner;
   AdwStatusPage *starting_page;
   AdwStatusPage *off_page;
   GtkButton *off_start;
@@ -381,7 +381,6 @@ update (AlcoveMachineWindow *self)
     show_state (self);
 
   page = gtk_stack_get_visible_child_name (self->stack);
-  gtk_spinner_set_spinning (self->spinner, g_str_equal (page, "starting"));
   gtk_widget_set_sensitive (GTK_WIDGET (self->grab_button), g_str_equal (page, "screen"));
   gtk_widget_set_sensitive (GTK_WIDGET (self->keys_button), state == ALCOVE_MACHINE_RUNNING);
 }
@@ -733,6 +732,7 @@ alcove_machine_window_class_init (AlcoveMachineWindowClass *klass)
   g_type_ensure (ALCOVE_TYPE_DISPLAY);
   g_type_ensure (ALCOVE_TYPE_DISKS_PAGE);
   g_type_ensure (ALCOVE_TYPE_SNAPSHOTS_PAGE);
+  g_type_ensure (ALCOVE_TYPE_SPINNER);
   gtk_widget_class_set_template_from_resource (widget_class,
                                                "/io/github/alcove_vm/Alcove/machine-window.ui");
 #define BIND(child) gtk_widget_class_bind_template_child (widget_class, AlcoveMachineWindow, child)
@@ -756,7 +756,6 @@ alcove_machine_window_class_init (AlcoveMachineWindowClass *klass)
   BIND (display);
   BIND (paused_revealer);
   BIND (paused_detail);
-  BIND (spinner);
   BIND (starting_page);
   BIND (off_page);
   BIND (off_start);

@@ -21,6 +21,8 @@ ARROWS = {
 CORE = ('vmm', 'devices', 'vfio')
 SYSTEM_REFUSED = re.compile(r'<(gtk/|gdk/|adwaita|gio/|glib-object)')
 ENDS = re.compile(r'(?<![\w.>])(_exit|exit|abort|quick_exit|g_error)\s*\(')
+# A frame clock that always wants its next frame starves idle sources (SPICE's) where drawing is slow.
+ENDLESS = re.compile(r'\b(GtkSpinner|AdwSpinner|gtk_spinner_\w+|adw_spinner_\w+)\b')
 CHILDREN = ('vmm/save-fork.c',)  # where a forked child has its end: _exit alone
 UAPI_HEADERS = ('linux/pci*.h', 'linux/virtio*.h', 'linux/vfio*.h', 'linux/kvm*.h', 'linux/vhost*.h',
                 'asm/kvm*.h', 'x86_64-linux-gnu/asm/kvm*.h', 'linux/iommufd.h')
@@ -86,7 +88,7 @@ class Lint:
     def check(self):
         rules = ['layer arrows', 'private headers', 'no GObject, GIO or GTK below app',
                  'no exit, abort or g_error outside the programs', 'no names of the kernel\'s headers',
-                 'licence header', 'no tabs in C']
+                 'licence header', 'no tabs in C', 'no endless animation but AlcoveSpinner']
         for r in rules:
             self.found[r] = []
         for path in files(self.root):
@@ -99,6 +101,11 @@ class Lint:
             if (path.endswith(SPDX_SUFFIXES) or text.startswith('#!')) and text.strip() \
                     and SPDX not in text[:600] and not ('.metainfo.xml' in base and '<metadata_license>' in text):
                 self.add('licence header', path, 1, f'lacks "{SPDX}"')
+            if path.startswith('ui/') and path.endswith(('.c', '.ui')):
+                for n, line in enumerate(without_comments(text).splitlines() if path.endswith('.c')
+                                         else text.splitlines(), 1):
+                    if ENDLESS.search(line):
+                        self.add('no endless animation but AlcoveSpinner', path, n, line.strip())
             if path.endswith(('.c', '.h')):
                 self.check_c(path, text)
         return self.found
