@@ -254,29 +254,22 @@ write_anew (BlockImage *image,
             const BlockProgress *progress,
             GError **error)
 {
-  const BlockImageFlags flags = { .no_backing = TRUE };
-  const AlcoveDiskCopyOptions copy = { .target_is_zero = TRUE,
-                                       .own_only = info->backing_file != NULL,
-                                       .keep_compressed = TRUE };
-  const BlockCreateOptions create = { .size = info->size,
-                                      .cluster_size = info->cluster_size,
-                                      .version = info->version,
-                                      .extended_l2 = info->subcluster_size != info->cluster_size,
-                                      .lazy_refcounts = info->lazy_refcounts,
-                                      .compress_zstd = info->compressed_zstd,
-                                      .backing_file = info->backing_file,
-                                      .backing_format = info->backing_format };
-  BlockImage *to;
-  gboolean good;
+  const AlcoveDiskPartOptions options = {
+    .create = { .size = info->size,
+                .cluster_size = info->cluster_size,
+                .version = info->version,
+                .extended_l2 = info->subcluster_size != info->cluster_size,
+                .lazy_refcounts = info->lazy_refcounts,
+                .compress_zstd = info->compressed_zstd,
+                .backing_file = info->backing_file,
+                .backing_format = info->backing_format },
+    .copy = { .target_is_zero = TRUE,
+              .own_only = info->backing_file != NULL,
+              .keep_compressed = TRUE },
+    .no_backing = TRUE,
+  };
 
-  if (!block_image_create (part, info->format, &create, NULL, error))
-    return FALSE;
-  to = block_image_open (part, info->format, &flags, error);
-  if (to == NULL)
-    return FALSE;
-  good = alcove_disk_copy (image, to, &copy, progress, NULL, error);
-  block_image_close (to);
-  return good;
+  return alcove_disk_fill_part (image, part, info->format, &options, progress, NULL, error);
 }
 
 /* A crash leaves the old file, and perhaps a hidden one beside it. We hold the old one's lock. */

@@ -68,28 +68,36 @@ refuse_existing (const char *path, GError **error)
   return FALSE;
 }
 
-/* Copies into a new image at part, which is then whole and closed. */
-static gboolean
-fill_part (BlockImage *from,
-           const char *part,
-           BlockFormat format,
-           const BlockCreateOptions *create,
-           const AlcoveDiskCopyOptions *copy,
-           const BlockProgress *progress,
-           AlcoveDiskCopyResult *ret_result,
-           GError **error)
+/* Nobody relies on the part before it has its name: it is written without the waits that keep an
+ * image in use sound at every instant, and is made durable once, as a whole. */
+gboolean
+alcove_disk_fill_part (BlockImage *from,
+                       const char *part,
+                       BlockFormat format,
+                       const AlcoveDiskPartOptions *options,
+                       const BlockProgress *progress,
+                       AlcoveDiskCopyResult *ret_result,
+                       GError **error)
 {
-  const BlockImageFlags flags = { 0 };
+  const BlockImageFlags flags = { .draft = TRUE, .no_backing = options->no_backing };
+  BlockCreateOptions create = options->create;
   BlockImage *to;
   gboolean good;
+  int fd;
 
-  if (!block_image_create (part, format, create, NULL, error))
+  create.draft = TRUE;
+  if (!block_image_create (part, format, &create, NULL, error))
     return FALSE;
+  /* Before the writes: a descriptor is told of what went wrong since it was opened. */
+  fd = open (part, O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return vmm_error_set_errno (error, -errno, "“%s” cannot be opened", part);
   to = block_image_open (part, format, &flags, error);
-  if (to == NULL)
-    return FALSE;
-  good = alcove_disk_copy (from, to, copy, progress, ret_result, error);
+  good = to != NULL && alcove_disk_copy (from, to, &options->copy, progress, ret_result, error);
   block_image_close (to);
+  if (good && fsync (fd) < 0)
+    good = vmm_error_set_errno (error, -errno, "“%s” cannot be written", part);
+  close (fd);
   return good;
 }
 
@@ -99,8 +107,9 @@ alcove_disk_convert_image (BlockImage *from,
                            const BlockProgress *progress,
                            GError **error)
 {
-  const AlcoveDiskCopyOptions copy = { .target_is_zero = TRUE, .compress = spec->compress };
-  BlockCreateOptions create = spec->create;
+  AlcoveDiskPartOptions options = {
+    .create = spec->create, .copy = { .target_is_zero = TRUE, .compress = spec->compress }
+  };
   g_autofree char *part = NULL;
 
   if (!refuse_existing (spec->to, error))
@@ -112,10 +121,10 @@ alcove_disk_convert_image (BlockImage *from,
                    block_format_to_string (spec->to_format));
       return FALSE;
     }
-  if (create.size == 0)
-    create.size = block_image_get_size (from);
+  if (options.create.size == 0)
+    options.create.size = block_image_get_size (from);
   part = alcove_disk_dup_part_path (spec->to);
-  if (!fill_part (from, part, spec->to_format, &create, &copy, progress, NULL, error))
+  if (!alcove_disk_fill_part (from, part, spec->to_format, &options, progress, NULL, error))
     {
       (void)unlink (part);
       return FALSE;
@@ -243,10 +252,12 @@ run_backup (BlockImage *from,
             AlcoveDiskCopyResult *ret_result,
             GError **error)
 {
-  const AlcoveDiskCopyOptions copy = { .target_is_zero = spec->base == NULL,
-                                       .compress = spec->compress,
-                                       .dirty_in = spec->base != NULL ? spec->bitmap : NULL };
-  BlockCreateOptions create = { .size = block_image_get_size (from) };
+  AlcoveDiskPartOptions options = {
+    .create = { .size = block_image_get_size (from) },
+    .copy = { .target_is_zero = spec->base == NULL,
+              .compress = spec->compress,
+              .dirty_in = spec->base != NULL ? spec->bitmap : NULL },
+  };
   g_autofree char *part = alcove_disk_dup_part_path (spec->to);
   g_autofree char *backing = NULL;
 
@@ -255,10 +266,11 @@ run_backup (BlockImage *from,
   if (spec->base != NULL)
     {
       backing = dup_backing_name (spec->to, spec->base);
-      create.backing_file = backing;
-      create.backing_format = "qcow2";
+      options.create.backing_file = backing;
+      options.create.backing_format = "qcow2";
     }
-  if (!fill_part (from, part, BLOCK_FORMAT_QCOW2, &create, &copy, progress, ret_result, error))
+  if (!alcove_disk_fill_part (from, part, BLOCK_FORMAT_QCOW2, &options, progress, ret_result,
+                              error))
     {
       (void)unlink (part);
       return FALSE;

@@ -133,5 +133,20 @@ gboolean alcove_disk_commit (const char *path,
 
 /* (transfer full): a hidden name beside path that nothing has. */
 char *alcove_disk_dup_part_path (const char *path);
+typedef struct
+{
+  BlockCreateOptions create;
+  AlcoveDiskCopyOptions copy;
+  gboolean no_backing; /* the part's own backing image is not opened */
+} AlcoveDiskPartOptions;
+/* A new image at part with what is copied from another, closed and on stable storage. On error part may
+ * remain. */
+gboolean alcove_disk_fill_part (BlockImage *from,
+                                const char *part,
+                                BlockFormat format,
+                                const AlcoveDiskPartOptions *options,
+                                const BlockProgress *progress,
+                                AlcoveDiskCopyResult *ret_result,
+                                GError **error);
 /* Renames the finished file, synced; replace FALSE: an existing one is an error and part is removed. */
 gboolean alcove_disk_publish (const char *part, const char *path, gboolean replace, GError **error);

@@ -88,7 +88,9 @@ open_one (Chain *chain,
           const BlockImageFlags *flags,
           GError **error)
 {
-  const BlockFileFlags file_flags = { .readonly = flags->readonly, .direct = flags->direct };
+  const BlockFileFlags file_flags = { .readonly = flags->readonly,
+                                      .direct = flags->direct,
+                                      .draft = flags->draft };
   const BlockLock lock = flags->no_lock || flags->force_share ? BLOCK_LOCK_NONE
                          : flags->readonly                    ? BLOCK_LOCK_SHARED
                                                               : BLOCK_LOCK_EXCLUSIVE;
@@ -186,6 +188,7 @@ open_backing (
 
   backing_flags.readonly = TRUE;
   backing_flags.discard = FALSE;
+  backing_flags.draft = FALSE;
   for (guint depth = 1;; depth++)
     {
       g_autofree char *next = NULL;
@@ -332,7 +335,9 @@ block_image_create (const char *path,
                     const BlockProgress *progress,
                     GError **error)
 {
-  const BlockFileFlags flags = { .create = TRUE, .lock = BLOCK_LOCK_EXCLUSIVE };
+  const BlockFileFlags flags = { .create = TRUE,
+                                 .draft = options->draft,
+                                 .lock = BLOCK_LOCK_EXCLUSIVE };
   BlockCreateOptions all = *options;
   g_autofree char *data_path = NULL, *data_created = NULL;
   BlockFile *file;

@@ -25,7 +25,7 @@ typedef struct
 {
   BlockFile parent;
   int fd;
-  gboolean direct, is_device;
+  gboolean direct, draft, is_device;
   BlockLock lock;
   GRWLock io_lock;                 /* O_DIRECT writes; a partial block takes it for itself */
   gint flush_error;                /* atomic: the first failure, -errno */
@@ -253,7 +253,7 @@ posix_flush (BlockFile *file)
   PosixFile *self = (PosixFile *)file;
   int result;
 
-  if (file->readonly)
+  if (file->readonly || self->draft)
     return 0;
   do
     result = fdatasync (self->fd) < 0 ? -errno : 0;
@@ -587,6 +587,7 @@ block_file_open (const char *path, const BlockFileFlags *flags, GError **error)
   file->readonly = flags->readonly;
   file->request_align = file->memory_align = 1;
   self->direct = flags->direct;
+  self->draft = flags->draft;
   g_rw_lock_init (&self->io_lock);
   do
     self->fd = open (path, mode, 0644);

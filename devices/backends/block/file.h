@@ -67,6 +67,8 @@ typedef struct
   gboolean readonly;
   gboolean direct; /* O_DIRECT */
   gboolean create; /* a new, empty file; an existing one is an error */
+  gboolean draft;  /* nobody relies on it yet: flushes do nothing, and who gives it its name makes
+                      all of it durable first (fsync by a descriptor opened before the writes) */
   BlockLock lock;
 } BlockFileFlags;
 

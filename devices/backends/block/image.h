@@ -43,6 +43,7 @@ typedef struct
   gboolean readonly;
   gboolean direct;      /* O_DIRECT */
   gboolean discard;     /* discards give space back to the host */
+  gboolean draft;       /* as BlockFileFlags: of the image's own file, not a qcow2 data file */
   gboolean no_backing;  /* the image alone: check, info, rebase */
   gboolean no_lock;     /* BLOCK_LOCK_NONE: looking at an image in use */
   gboolean force_share; /* BLOCK_LOCK_SHARED would be refused by a writer: as no_lock */
@@ -255,6 +256,7 @@ typedef struct
   const char *backing_format; /* needed with backing_file */
   const char *data_file;      /* (nullable) qcow2: guest data lies there */
   gboolean data_file_raw;
+  gboolean draft; /* as BlockFileFlags */
 } BlockCreateOptions;
 /* A new image (raw or qcow2) at path, which must not exist. On error nothing remains. */
 gboolean block_image_create (const char *path,
