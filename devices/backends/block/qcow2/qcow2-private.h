@@ -442,8 +442,6 @@ int qcow2_metadata_write (Qcow2 *q, guint64 offset, const void *data, gsize leng
 
 int qcow2_readv (BlockImage *image, guint64 offset, const struct iovec *iov, guint n_iov);
 int qcow2_writev (BlockImage *image, guint64 offset, const struct iovec *iov, guint n_iov);
-int qcow2_write_zeroes (BlockImage *image, guint64 offset, guint64 length, gboolean unmap);
-int qcow2_discard (BlockImage *image, guint64 offset, guint64 length);
 int qcow2_flush (BlockImage *image);
 int qcow2_map_extent (BlockImage *image, guint64 offset, guint64 length, BlockExtent *ret_extent);
 /* With the lock, inside a range that the caller holds. */
@@ -453,12 +451,22 @@ int qcow2_map_root (
 int qcow2_read_root (
     Qcow2 *q, const Qcow2Root *root, guint64 offset, const struct iovec *iov, guint n_iov);
 int qcow2_write_held (Qcow2 *q, guint64 offset, const struct iovec *iov, guint n_iov);
+/* What unallocated clusters at offset and after show is not known to be zeroes. */
+gboolean qcow2_has_backing_at (Qcow2 *q, guint64 offset);
+/* Has host space of its own that its content is not in yet (all of it). */
+gboolean qcow2_entry_has_own_place (const Qcow2 *q, Qcow2Entry e);
+/* Do the bytes read as zeroes, as far as the mapping tells? Drops the lock. */
+gboolean qcow2_reads_zero (Qcow2 *q, guint64 offset, guint64 end);
+
+/* ---- zero.c ---- */
+
+int qcow2_write_zeroes (BlockImage *image, guint64 offset, guint64 length, gboolean unmap);
+int qcow2_discard (BlockImage *image, guint64 offset, guint64 length);
+/* Inside a range that the caller holds. */
 int qcow2_zero_held (Qcow2 *q, guint64 offset, guint64 length, gboolean unmap);
 /* With the lock: drops mappings of whole guest clusters; zero: they read as zeroes afterwards,
  * otherwise as the backing image. keep: host clusters stay where they can. */
 int qcow2_forget (Qcow2 *q, guint64 first, guint64 n, gboolean zero, gboolean keep);
-/* What unallocated clusters at offset and after show is not known to be zeroes. */
-gboolean qcow2_has_backing_at (Qcow2 *q, guint64 offset);
 
 /* ---- fast.c ---- */
 gboolean
@@ -483,10 +491,24 @@ gboolean qcow2_snapshot_apply (BlockImage *image, const char *id, GError **error
 gboolean qcow2_snapshot_delete (BlockImage *image, const char *id, GError **error);
 BlockImage *qcow2_snapshot_open (BlockImage *image, const char *id, GError **error);
 
-/* Makes the COPIED marks of the active tables what the counts say. */
-int qcow2_mark_copied (Qcow2 *q);
+/* ---- root.c: in a control operation, with the lock ---- */
+
 /* Reads an L2 table whole. */
 int qcow2_table_read (Qcow2 *q, guint64 offset, guint8 *buffer);
+/* One more or less user of the first `limit` things that the root reaches, in a fixed order;
+ * *ret_done: how many. Everything must be on disk. */
+int
+qcow2_root_count (Qcow2 *q, const Qcow2Root *root, gboolean up, guint64 limit, guint64 *ret_done);
+/* All or nothing. */
+int qcow2_root_count_up (Qcow2 *q, const Qcow2Root *root);
+/* Everything that the root reaches is let go of, and its L1 table. */
+int qcow2_root_free (Qcow2 *q, const Qcow2Root *root, guint64 l1_offset);
+/* Sets or clears the COPIED marks of the active tables by the counts. all_off: clears them. */
+int qcow2_root_mark (Qcow2 *q, gboolean all_off);
+/* An L1 table with the root's contents and no marks, counted and on its way to disk. */
+int qcow2_root_write (Qcow2 *q, const guint64 *l1, guint32 n, Qcow2Meta kind, guint64 *ret_offset);
+/* Makes the COPIED marks of the active tables what the counts say. */
+int qcow2_mark_copied (Qcow2 *q);
 
 /* ---- check.c ---- */
 
