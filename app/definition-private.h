@@ -43,6 +43,9 @@ typedef struct
 
 extern const AlcoveGroupSpec alcove_group_specs[ALCOVE_N_KINDS];
 
+/* The spec for a group header's text, NULL when it is not known; *ret_name borrowed from it, ""
+ * where there is none. */
+const AlcoveGroupSpec *alcove_group_spec_find (const char *group, const char **ret_name);
 const AlcoveKeySpec *alcove_group_spec_find_key (const AlcoveGroupSpec *spec, const char *name);
 
 /* Parses text into config + key->offset, freeing what was there. folder: (nullable) relative paths
@@ -55,11 +58,18 @@ gboolean alcove_key_parse (const AlcoveKeySpec *key,
 /* Frees what the keys of a struct hold, and the struct. */
 void alcove_group_config_free (const AlcoveGroupSpec *spec, gpointer config);
 
-/* Everything that concerns more than one key: required together, unique, in range of another. */
 typedef struct
 {
   GPtrArray *by_kind[ALCOVE_N_KINDS]; /* of the config structs */
   GPtrArray *devices;                 /* borrowed, file order */
 } AlcoveParsed;
+void alcove_parsed_init (AlcoveParsed *parsed);
+void alcove_parsed_clear (AlcoveParsed *parsed);
+/* Every group of the text, and what they must be together. folder: (nullable), as above. */
+void alcove_parsed_read (AlcoveParsed *parsed,
+                         const AlcoveConfFile *file,
+                         const char *folder,
+                         AlcoveProblems *problems);
+/* Everything that concerns more than one key: required together, unique, in range of another. */
 void
 alcove_parsed_validate (AlcoveParsed *parsed, const AlcoveConfFile *file, AlcoveProblems *problems);
