@@ -387,11 +387,9 @@ finish (Copy *copy, gboolean cancelled, GError **error)
   int result;
 
   if (copy->result != 0)
-    return vmm_error_set_errno (
-        error, copy->result, "“%s” cannot be %s at byte %" G_GUINT64_FORMAT "%s",
-        copy->failed_write ? copy->to->name : copy->from->name,
-        copy->failed_write ? "written" : "read", copy->failed_at,
-        copy->result == -ENOSPC ? " (free some space on its file system)" : "");
+    return vmm_error_set_errno (error, copy->result, "“%s” cannot be %s at byte %" G_GUINT64_FORMAT,
+                                copy->failed_write ? copy->to->name : copy->from->name,
+                                copy->failed_write ? "written" : "read", copy->failed_at);
   if (cancelled)
     {
       g_set_error (error, VMM_ERROR, VMM_ERROR_CANCELLED, "Copying “%s” was cancelled",

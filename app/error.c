@@ -65,3 +65,15 @@ alcove_error_strip_remote (GError *error)
       error->code = (int)alcove_error_code_from_dbus (name);
     }
 }
+
+void
+alcove_error_make_valid (GError **error)
+{
+  char *valid;
+
+  if (error == NULL || *error == NULL)
+    return;
+  valid = g_utf8_make_valid ((*error)->message, -1);
+  g_free ((*error)->message);
+  (*error)->message = valid;
+}

@@ -31,6 +31,10 @@ typedef enum
  */
 void alcove_error_strip_remote (GError *error);
 
+/* The message, if it is not UTF-8 (GLib's own ones quote a file's bytes), is made so: D-Bus and GTK
+ * take nothing else. Thread: any. */
+void alcove_error_make_valid (GError **error);
+
 /* The code a D-Bus error name stands for, ALCOVE_ERROR_FAILED for an unknown one. Thread: any. */
 AlcoveErrorCode alcove_error_code_from_dbus (const char *name);
 /* "io.github.alcove_vm.Error.Failed" and so on. Thread: any. */

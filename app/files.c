@@ -18,13 +18,16 @@
 gboolean
 alcove_files_set_error (GError **error, int positive_errno, const char *path, const char *what)
 {
+  g_autofree char *valid = g_utf8_make_valid (path, -1); /* file names can be any bytes */
   const char *remedy = "";
 
   if (positive_errno == ENOSPC || positive_errno == EDQUOT)
     remedy = ". Free some space there and try again";
   else if (positive_errno == EROFS)
     remedy = ". Make the file system writable";
-  g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (positive_errno), "%s %s: %s%s", path,
+  else if (positive_errno == EIO)
+    remedy = ". The storage may be failing: the kernel's log says more";
+  g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (positive_errno), "%s %s: %s%s", valid,
                what, g_strerror (positive_errno), remedy);
   return FALSE;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "app/error.h"
+#include "app/files.h"
 #include "app/saved.h"
 #include "devices/backends/block/image.h"
 #include "vmm/crc32c.h"
@@ -123,13 +124,16 @@ read_file (const char *folder, const char *name, GKeyFile **ret_file, GError **e
 {
   g_autoptr (GKeyFile) file = g_key_file_new ();
   g_autofree char *path = g_build_filename (folder, name, NULL);
+  g_autofree char *text = NULL;
   int version = 0;
+  gsize length = 0;
   struct stat st;
 
   *ret_file = NULL;
-  if (stat (path, &st) < 0 && errno == ENOENT)
+  if (lstat (path, &st) < 0 && errno == ENOENT)
     return TRUE;
-  if (st.st_size <= RECORD_MAX && g_key_file_load_from_file (file, path, G_KEY_FILE_NONE, NULL))
+  text = alcove_files_read (path, RECORD_MAX, &length, NULL);
+  if (text != NULL && g_key_file_load_from_data (file, text, length, G_KEY_FILE_NONE, NULL))
     version = g_key_file_get_integer (file, GROUP, "version", NULL);
   if (version < 1 || version > VERSION)
     {

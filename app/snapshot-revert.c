@@ -220,8 +220,14 @@ read_pending (const char *path, Pending *pending, GError **error)
   gsize length;
 
   text = alcove_files_read (path, PENDING_MAX, &length, error);
-  if (text == NULL || !g_key_file_load_from_data (file, text, length, G_KEY_FILE_NONE, error))
+  if (text == NULL)
     return FALSE;
+  if (!g_key_file_load_from_data (file, text, length, G_KEY_FILE_NONE, error))
+    {
+      alcove_error_make_valid (error);
+      g_prefix_error (error, "%s: ", path);
+      return FALSE;
+    }
   pending->target = g_key_file_get_string (file, GROUP, "target", NULL);
   pending->undo = g_key_file_get_string (file, GROUP, "undo", NULL);
   pending->kept = g_key_file_get_boolean (file, GROUP, "kept", NULL);

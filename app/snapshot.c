@@ -10,6 +10,7 @@
 #define CONF_MAX      (256 * 1024) /* bytes */
 #define DISKS_MAX     64
 #define SIZE_MAX_DISK ((guint64)1 << 62)
+#define TIME_MAX      G_GINT64_CONSTANT (253402300799) /* seconds: the end of the year 9999 */
 
 AlcoveSnapshotDisk *
 alcove_snapshot_disk_new (void)
@@ -187,7 +188,9 @@ read_head (AlcoveSnapshot *self, GKeyFile *file, const char *path, GError **erro
     return refuse (error, path, "it was written by a newer Alcove, or is damaged");
   if (g_strcmp0 (id, self->id) != 0)
     return refuse (error, path, "it belongs to another snapshot");
-  if (name == NULL || when == NULL ||
+  /* What lies in those years here may lie outside of them in UTC. */
+  if (name == NULL || when == NULL || g_date_time_to_unix (when) < 0 ||
+      g_date_time_to_unix (when) > TIME_MAX ||
       !alcove_snapshot_check_words (name, note != NULL ? note : "", NULL))
     return refuse (error, path, "name, note or time is damaged");
   g_free (self->name);
@@ -224,6 +227,7 @@ alcove_snapshot_read (const char *folder, const char *id, GError **error)
     return NULL;
   if (!g_key_file_load_from_data (file, text, length, G_KEY_FILE_NONE, error))
     {
+      alcove_error_make_valid (error);
       g_prefix_error (error, "%s: ", path);
       return NULL;
     }
@@ -234,6 +238,11 @@ alcove_snapshot_read (const char *folder, const char *id, GError **error)
     {
       if (!g_str_has_prefix (groups[i], "disk "))
         continue;
+      if (!g_utf8_validate (groups[i], -1, NULL))
+        {
+          (void)refuse (error, path, "a disk's name is damaged");
+          return NULL;
+        }
       if (self->disks->len + self->excluded->len == DISKS_MAX)
         {
           (void)refuse (error, path, "it has too many disks");

@@ -28,16 +28,34 @@ code_from_errno (int err)
     }
 }
 
+/* What people can do about it, where the number alone says so. */
+static const char *
+get_remedy (int err)
+{
+  switch (err)
+    {
+    case ENOSPC:
+    case EDQUOT:
+      return ". Free some space there and try again";
+    case EROFS:
+      return ". Make the file system writable";
+    default:
+      return "";
+    }
+}
+
 gboolean
 vmm_error_set_errno (GError **error, int negative_errno, const char *format, ...)
 {
-  g_autofree char *message = NULL;
+  g_autofree char *message = NULL, *valid = NULL;
   int err = -negative_errno;
   va_list args;
 
   va_start (args, format);
   message = g_strdup_vprintf (format, args);
   va_end (args);
-  g_set_error (error, VMM_ERROR, code_from_errno (err), "%s: %s", message, g_strerror (err));
+  valid = g_utf8_make_valid (message, -1); /* file names can be any bytes */
+  g_set_error (error, VMM_ERROR, code_from_errno (err), "%s: %s%s", valid, g_strerror (err),
+               get_remedy (err));
   return FALSE;
 }

@@ -21,7 +21,8 @@ typedef enum
 } VmmErrorCode;
 
 /* Turns a negative errno of a leaf wrapper into a GError: "MESSAGE: strerror". EACCES and EPERM
- * become PERMISSION, ENOENT NOT_FOUND, ENOMEM NO_MEMORY, EBUSY BUSY, everything else FAILED.
+ * become PERMISSION, ENOENT NOT_FOUND, ENOMEM NO_MEMORY, EBUSY BUSY, everything else FAILED. Full and
+ * read-only storage have their remedy at the end. What is not UTF-8 in the message is made so.
  * Always returns FALSE, so callers can `return vmm_error_set_errno (...)`. Thread: any. */
 gboolean vmm_error_set_errno (GError **error, int negative_errno, const char *format, ...)
     G_GNUC_PRINTF (3, 4);

@@ -172,6 +172,8 @@ add_file_disk (Reader *reader,
 
       if (lstat (path, &st) < 0 || !S_ISREG (st.st_mode))
         return import_set_invalid (error, import->path, "its file “%s” is not beside it", href);
+      if (!import_check_alone (import, path, href, format, error))
+        return FALSE;
       import_add_file_disk (import, path, block_format_to_string (format), bus, FALSE);
       return TRUE;
     }
@@ -416,14 +418,16 @@ read_envelope (Reader *reader, GError **error)
 static gboolean
 check_beside (AlcoveImport *import, const char *text, gsize length, GError **error)
 {
-  g_autofree char *stem = g_strndup (import->path, strlen (import->path) - strlen (".ovf"));
-  g_autofree char *path = g_strconcat (stem, ".mf", NULL);
-  g_autofree char *manifest = NULL, *name = g_path_get_basename (import->path);
+  g_autofree char *stem = NULL, *path = NULL, *manifest = NULL;
+  g_autofree char *name = g_path_get_basename (import->path);
   g_autoptr (GChecksum) hash = NULL;
   struct stat st;
 
-  if (!g_str_has_suffix (import->path, ".ovf") || stat (path, &st) < 0 ||
-      st.st_size > IMPORT_DOCUMENT_MAX)
+  if (!g_str_has_suffix (import->path, ".ovf"))
+    return TRUE;
+  stem = g_strndup (import->path, strlen (import->path) - strlen (".ovf"));
+  path = g_strconcat (stem, ".mf", NULL);
+  if (stat (path, &st) < 0 || !S_ISREG (st.st_mode) || st.st_size > IMPORT_DOCUMENT_MAX)
     return TRUE;
   if (!g_file_get_contents (path, &manifest, NULL, error) ||
       !import_read_manifest (import, manifest, error))

@@ -40,6 +40,13 @@ void import_add_file_disk (AlcoveImport *import,
                            const char *format_word,
                            const char *bus,
                            gboolean readonly);
+/* The disk of an appliance, which comes from anywhere: an image that takes its contents from further
+ * files could name any file of this computer. path: where it lies now; name: for people. */
+gboolean import_check_alone (const AlcoveImport *import,
+                             const char *path,
+                             const char *name,
+                             BlockFormat format,
+                             GError **error);
 /* TRUE for a file name without any folder. */
 gboolean import_name_is_plain (const char *name);
 gboolean import_set_invalid (GError **error, const char *path, const char *format, ...)

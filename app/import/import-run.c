@@ -280,9 +280,11 @@ run_disk (const AlcoveImport *import,
   next_part (meter, disk->file_bytes);
   if (disk->in_archive)
     {
-      unpacked = g_build_filename (folder, disk->source, NULL);
+      /* Not by the name it has there, which may be one of the machine's own files. */
+      unpacked = g_strdup_printf ("%s/.unpacked-%u", folder, index);
       spec.from = unpacked;
-      if (!import_extract (import, disk->source, unpacked, &progress, error))
+      if (!import_extract (import, disk->source, unpacked, &progress, error) ||
+          !import_check_alone (import, unpacked, disk->source, disk->format, error))
         return FALSE;
     }
   else if (!check_file (import, disk->source, &progress, error))

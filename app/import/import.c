@@ -40,6 +40,7 @@ void
 alcove_findings_add (
     GPtrArray *findings, AlcoveFindingKind kind, const char *what, const char *format, ...)
 {
+  g_autofree char *meaning = NULL;
   AlcoveFinding *finding;
   va_list args;
 
@@ -49,8 +50,9 @@ alcove_findings_add (
   finding->kind = kind;
   finding->what = g_utf8_make_valid (what, -1);
   va_start (args, format);
-  finding->meaning = g_strdup_vprintf (format, args);
+  meaning = g_strdup_vprintf (format, args);
   va_end (args);
+  finding->meaning = g_utf8_make_valid (meaning, -1);
   g_ptr_array_add (findings, finding);
 }
 
@@ -118,14 +120,15 @@ import_new (const char *path)
 gboolean
 import_set_invalid (GError **error, const char *path, const char *format, ...)
 {
-  g_autofree char *text = NULL;
+  g_autofree char *text = NULL, *whole = NULL, *valid = NULL;
   va_list args;
 
   va_start (args, format);
   text = g_strdup_vprintf (format, args);
   va_end (args);
-  g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID, "“%s” cannot be imported: %s", path,
-               text);
+  whole = g_strdup_printf ("“%s” cannot be imported: %s", path, text);
+  valid = g_utf8_make_valid (whole, -1); /* names of files and what is in them can be any bytes */
+  g_set_error_literal (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID, valid);
   return FALSE;
 }
 
@@ -223,6 +226,34 @@ look_at_disk (AlcoveImport *import, AlcoveImportDisk *disk)
     alcove_findings_add (import->findings, ALCOVE_FINDING_LOST, disk->source,
                          "Its %u bitmaps of incremental backups.", info.n_bitmaps);
   block_image_close (image);
+}
+
+gboolean
+import_check_alone (const AlcoveImport *import,
+                    const char *path,
+                    const char *name,
+                    BlockFormat format,
+                    GError **error)
+{
+  const BlockImageFlags flags = { .readonly = TRUE, .no_backing = TRUE };
+  BlockImage *image;
+  BlockImageInfo info;
+  gboolean good = TRUE;
+
+  if (format != BLOCK_FORMAT_QCOW2)
+    return TRUE; /* VMDK looks for its parts beside it by itself; others are whole */
+  image = block_image_open (path, format, &flags, error);
+  if (image == NULL)
+    return FALSE;
+  image->ops->get_info (image, &info);
+  if (info.backing_file != NULL || info.data_file != NULL)
+    good = import_set_invalid (
+        error, import->path,
+        "its disk “%s” takes contents from the file “%s”, which is not part of it. Export it again "
+        "as a whole",
+        name, info.backing_file != NULL ? info.backing_file : info.data_file);
+  block_image_close (image);
+  return good;
 }
 
 void
@@ -349,7 +380,7 @@ read_document (AlcoveImport *import, gboolean *ret_is_document, GError **error)
 static gboolean
 is_archive (const char *path)
 {
-  int fd = open (path, O_RDONLY | O_CLOEXEC);
+  int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be a pipe */
   char magic[5] = "";
   gboolean is;
 

@@ -183,6 +183,11 @@ can_qcow2 (void)
   "<vmw:Config vmw:key='firmware' vmw:value='efi'/>" more                                          \
   "</VirtualHardwareSection></VirtualSystem></Envelope>\n"
 #define GOOD ENVELOPE ("d.vmdk", "ovf:fileRef='file1'", "")
+#define QCOW2_ENVELOPE(file, format)                                                               \
+  "<Envelope><References><File href='" file "' id='f'/></References><DiskSection>"                 \
+  "<Disk diskId='d' capacity='6291456' fileRef='f' format='" format "'/></DiskSection>"            \
+  "<VirtualSystem id='vm'><VirtualHardwareSection><Item><HostResource>ovf:/disk/d</HostResource>"  \
+  "<ResourceType>17</ResourceType></Item></VirtualHardwareSection></VirtualSystem></Envelope>"
 
 static gboolean
 make_vmdk (void)
@@ -345,6 +350,43 @@ test_hostile_archives (void)
       g_assert_nonnull (error);
       alcove_import_free (import);
     }
+}
+
+/* A disk from anywhere must not bring in a file of this computer; nor may its name be one of the new
+ * machine's own files. */
+static void
+test_hostile_disks (void)
+{
+  g_autofree char *backing = path_of ("disk.raw"), *overlay = path_of ("d.qcow2");
+  g_autofree char *machines = path_of ("machines");
+  const AlcoveImportSpec spec = { machines, "Named alike", BLOCK_FORMAT_QCOW2 };
+  g_autoptr (AlcoveImport) archive = NULL, alike = NULL;
+  g_autoptr (AlcoveDefinition) definition = NULL;
+  g_autoptr (GError) error = NULL;
+  guint before = count_machines ();
+
+  make_raw ();
+  if (!RUN ("qemu-img", "create", "-f", "qcow2", "-b", backing, "-F", "raw", overlay))
+    {
+      g_test_skip ("qemu-img is not there");
+      return;
+    }
+  write_text ("m.ovf", QCOW2_ENVELOPE ("d.qcow2", "qcow2"));
+  write_text ("overlay.ovf", QCOW2_ENVELOPE ("d.qcow2", "qcow2"));
+  expect_refused ("overlay.ovf", "is not part of it");
+  RUN ("tar", "--format=ustar", "-cf", "overlay.ova", "m.ovf", "d.qcow2");
+  archive = open_import ("overlay.ova");
+  g_assert_null (alcove_import_run (archive, &spec, NULL, &error));
+  g_assert_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID);
+  g_assert_nonnull (strstr (error->message, "is not part of it"));
+  g_assert_cmpuint (count_machines (), ==, before);
+
+  RUN ("cp", "disk.raw", "system.qcow2");
+  write_text ("m.ovf", QCOW2_ENVELOPE ("system.qcow2", "raw"));
+  RUN ("tar", "--format=ustar", "-cf", "alike.ova", "m.ovf", "system.qcow2");
+  alike = open_import ("alike.ova");
+  definition = run_import (alike, "Alike", BLOCK_FORMAT_QCOW2);
+  g_unlink (overlay);
 }
 
 static void
@@ -527,6 +569,7 @@ main (int argc, char **argv)
   g_test_add_func ("/import/ova/failures", test_ova_failures);
   g_test_add_func ("/import/ova/hostile", test_hostile_archives);
   g_test_add_func ("/import/ovf/hostile", test_hostile_envelopes);
+  g_test_add_func ("/import/ovf/hostile-disks", test_hostile_disks);
   g_test_add_func ("/import/libvirt", test_libvirt);
   g_test_add_func ("/import/quickemu", test_quickemu);
   g_test_add_func ("/import/bare", test_bare);
