@@ -3,7 +3,7 @@
 hardware. They come on the port lab.monitor, a line each; the answer is "ok SIZE" or "error SIZE",
 a newline and so many bytes.
 
-  screendump DEVICE                    what the screen on that card shows: a PNG
+  screendump DEVICE                    what the screen on that card shows: a PPM
   device_add TEXT | device_del ID      puts a card into a slot, takes it out
   pcie_aer_inject_error TEXT           an error as the card would report it
   set_link NETWORK on|off              the cable
@@ -56,8 +56,8 @@ class Monitor:
     def perform(self, line):
         word, _, rest = line.partition(' ')
         if word == 'screendump':
-            path = os.path.join(self.folder, 'screen.png')
-            self.execute('screendump', filename=path, device=rest, format='png')
+            path = os.path.join(self.folder, 'screen.ppm')
+            self.execute('screendump', filename=path, device=rest)
             with open(path, 'rb') as f:
                 return f.read()
         if word not in ALLOWED:

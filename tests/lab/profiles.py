@@ -77,7 +77,7 @@ def vfio(folder):
     argv.extend(['-audiodev', 'none,id=silence'])
     device(f'intel-hda,id=sound0,bus={bus},addr=0.1')
     device('hda-duplex,bus=sound0.0,audiodev=silence')
-    device(f'bochs-display,id=gpu1,bus={port(0x11)}')
+    device(f'bochs-display,id=gpu1,xres=800,yres=600,bus={port(0x11)}')
     device(f'nvme,id=nvme0,serial=LAB-NVME,bus={port(0x12)},{storage("nvme", NVME_MIB)}')
     device(f'e1000e,id=nic0,bus={port(0x13)},{network("net0", 4)}')
     device(f'qemu-xhci,id=xhci0,bus={port(0x14)}')

@@ -102,6 +102,14 @@ find_output (int fd, Output *out)
   return false;
 }
 
+uint32_t
+guest_picture (uint32_t x, uint32_t y, uint32_t width, uint32_t height)
+{
+  if (x == 0 || y == 0 || x == width - 1 || y == height - 1)
+    return 0xffffff;
+  return (x & 255) << 16 | (y & 255) << 8 | ((x / 4 + y / 2 + width + height) & 255);
+}
+
 static void
 paint (Buffer *b, uint32_t width, uint32_t height)
 {
@@ -110,10 +118,7 @@ paint (Buffer *b, uint32_t width, uint32_t height)
       uint32_t *row = (uint32_t *)((char *)b->pixels + (size_t)y * b->stride);
 
       for (uint32_t x = 0; x < width; x++)
-        if (x == 0 || y == 0 || x == width - 1 || y == height - 1)
-          row[x] = 0xffffff;
-        else
-          row[x] = (x & 255) << 16 | (y & 255) << 8 | ((x / 4 + y / 2 + width + height) & 255);
+        row[x] = guest_picture (x, y, width, height);
     }
 }
 

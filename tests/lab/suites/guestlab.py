@@ -71,12 +71,13 @@ class Suite:
     def path(self, name):
         return os.path.join(self.folder, name)
 
-    def initrd(self, name, script):
-        """The small guest with this script."""
+    def initrd(self, name, script, modules=()):
+        """The small guest with this script and these drivers too."""
         source = self.path(name + '.sh')
         with open(source, 'w', encoding='utf-8') as f:
             f.write(script)
-        image('initrd', self.path(name + '.cpio'), '--run', source)
+        image('initrd', self.path(name + '.cpio'), '--run', source,
+              *(['--modules', ','.join(modules)] if modules else []))
         return self.path(name + '.cpio')
 
     def disk(self, name, script, *args):

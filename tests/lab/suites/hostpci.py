@@ -137,7 +137,7 @@ class Monitor:
         return body
 
     def screen(self, name, path):
-        """What the screen on this card shows, into a PNG."""
+        """What the screen on this card shows, into a PPM."""
         with open(path, 'wb') as f:
             f.write(self.ask(f'screendump {name}'))
         return path
