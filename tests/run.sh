@@ -74,17 +74,18 @@ build () {
   fi
 }
 
-# suite FOLDER SUITE
+# suite FOLDER SUITE: may run beside another FOLDER's.
 suite () {
   echo "== $2 ($1)"
   log=$1/meson-logs/testlog.junit.xml
+  own=$results/$1-$2
   rm -f "$log"
   threads=$jobs
   case $2 in lab | ui | bare) threads=1 ;; esac
   meson test -C "$1" --no-rebuild --suite "$2" --num-processes "$threads" --print-errorlogs \
-    >"$results/out" 2>&1 || true
-  grep -v -e '^ninja:' -e '^$' -e '^Full log' "$results/out" || true
-  python3 tests/count.py "$log" "$2" >"$results/these"
+    >"$own.out" 2>&1 || true
+  grep -v -e '^ninja:' -e '^$' -e '^Full log' "$own.out" || true
+  python3 tests/count.py "$log" "$2" >"$own.these"
   case $2 in
     lab | ui | bare)
       # These depend on the machine's mood: what failed gets a second chance, alone, and is named.
@@ -93,34 +94,56 @@ suite () {
         echo "== $2 ($1), second try: $again"
         # shellcheck disable=SC2086
         meson test -C "$1" --no-rebuild --num-processes 1 --print-errorlogs $again \
-          >"$results/out" 2>&1 || true
-        grep -v -e '^ninja:' -e '^$' -e '^Full log' "$results/out" || true
-        python3 tests/count.py "$log" "$2" >"$results/second"
-        python3 tests/count.py --merge "$results/these" "$results/second" >"$results/merged"
-        mv "$results/merged" "$results/these"
+          >"$own.out" 2>&1 || true
+        grep -v -e '^ninja:' -e '^$' -e '^Full log' "$own.out" || true
+        python3 tests/count.py "$log" "$2" >"$own.second"
+        python3 tests/count.py --merge "$own.these" "$own.second" >"$own.merged"
+        mv "$own.merged" "$own.these"
         for name in $again; do echo "second try: $2 $name" >>"$results/again"; done
       fi ;;
   esac
-  cat "$results/these" >>"$results/counts"
+  cat "$own.these" >>"$results/counts"
+}
+
+# one SUITE
+one () {
+  case $1 in
+    clang)
+      build build-clang clang -Dwerror=true && suite build-clang unit ;;
+    asan)
+      if build build-asan gcc -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false; then
+        ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=1}
+        UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
+        export ASAN_OPTIONS UBSAN_OPTIONS
+        for part in unit fuzz bare; do suite build-asan $part; done
+        unset ASAN_OPTIONS UBSAN_OPTIONS
+      fi ;;
+    *) suite build "$1" ;;
+  esac
 }
 
 started=$(date +%s)
 if build build gcc; then
+  # The lab keeps one processor busy and no more, so what needs other trees goes on beside it.
+  beside=
   for s in $suites; do
-    case $s in
-      clang)
-        build build-clang clang -Dwerror=true && suite build-clang unit ;;
-      asan)
-        if build build-asan gcc -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false; then
-          ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=1}
-          UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
-          export ASAN_OPTIONS UBSAN_OPTIONS
-          for part in unit fuzz bare; do suite build-asan $part; done
-          unset ASAN_OPTIONS UBSAN_OPTIONS
-        fi ;;
-      *) suite build "$s" ;;
-    esac || true
+    case " $suites " in *" lab "*) [ "$s" != clang ] && [ "$s" != asan ] || beside="$beside $s" ;; esac
   done
+  for s in $suites; do
+    case " $beside " in *" $s "*) continue ;; esac
+    if [ "$s" = lab ] && [ -n "$beside" ] && [ "$jobs" -gt 1 ]; then
+      suite build lab >"$results/lab" 2>&1 &
+      lab=$!
+      jobs=$((jobs - 1))
+      for other in $beside; do one "$other" || true; done
+      wait "$lab" || true
+      jobs=$((jobs + 1))
+      cat "$results/lab"
+      continue
+    fi
+    one "$s" || true
+  done
+  [ "$jobs" -gt 1 ] || for s in $beside; do one "$s" || true; done
 fi
 
 grep '^failed' "$results/counts" || true
