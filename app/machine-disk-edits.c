@@ -375,6 +375,30 @@ alcove_machine_drop_disk_async (AlcoveMachine *self,
 
 /* ---- media ---- */
 
+gboolean
+alcove_machine_can_change_medium (AlcoveMachine *self, const char *drive, GError **error)
+{
+  AlcoveDefinition *definition = alcove_machine_get_definition (self);
+  guint n = 0;
+  const AlcoveDiskConfig *const *drives =
+      definition != NULL ? alcove_definition_get_cdroms (definition, &n) : NULL;
+
+  if (alcove_machine_get_state (self) != ALCOVE_MACHINE_SAVED)
+    return TRUE;
+  for (guint i = 0; i < n; i++)
+    if (strcmp (drives[i]->base.name, drive) == 0 && drives[i]->bus == ALCOVE_DISK_VIRTIO)
+      {
+        g_set_error (
+            error, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE,
+            "%s is saved, and its drive “%s” is a virtio disk without a tray, which cannot "
+            "tell the guest: start the machine and shut it down, or discard the saved "
+            "state first",
+            alcove_machine_get_name (self), drive);
+        return FALSE;
+      }
+  return TRUE;
+}
+
 static void
 remember_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *cancellable)
 {
@@ -411,11 +435,17 @@ alcove_machine_change_medium_async (AlcoveMachine *self,
                                     gpointer user_data)
 {
   g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
+  GError *error = NULL;
   Edit *edit;
 
   g_task_set_source_tag (task, alcove_machine_change_medium_async);
-  if (refuse_saved (self, task) || (edit = edit_new (task, self)) == NULL)
+  if ((edit = edit_new (task, self)) == NULL)
     return;
+  if (!alcove_machine_can_change_medium (self, drive, &error))
+    {
+      g_task_return_error (task, error);
+      return;
+    }
   edit->name = g_strdup (drive);
   edit->file = g_strdup (path);
   if (edit->live)

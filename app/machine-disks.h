@@ -106,8 +106,11 @@ void alcove_machine_drop_disk_async (AlcoveMachine *self,
                                      GAsyncReadyCallback callback,
                                      gpointer user_data);
 
-/* What is in a CD-ROM drive, now and at the next start. path: (nullable) nothing. End with
- * alcove_machine_finish. */
+/* May the medium of a drive be another one now? A machine that is saved is told of it when it goes
+ * on, which a drive without a tray cannot. Errors: ALCOVE_ERROR_WRONG_STATE. */
+gboolean alcove_machine_can_change_medium (AlcoveMachine *self, const char *drive, GError **error);
+/* What is in a CD-ROM drive, now and at the next start; a guest that is saved sees the change when it
+ * goes on. path: (nullable) nothing. End with alcove_machine_finish. */
 void alcove_machine_change_medium_async (AlcoveMachine *self,
                                          const char *drive,
                                          const char *path,

@@ -306,3 +306,84 @@ alcove_saved_check_record (const char *folder, AlcoveDefinition *definition, GEr
       return FALSE;
   return TRUE;
 }
+
+/* -- Drives -- */
+
+static gboolean
+has_tray (const AlcoveDiskConfig *drive)
+{
+  return drive->bus == ALCOVE_DISK_SATA || drive->bus == ALCOVE_DISK_SCSI;
+}
+
+gboolean
+alcove_saved_write_media (const char *folder, AlcoveDefinition *definition, GError **error)
+{
+  g_autoptr (GKeyFile) file = g_key_file_new ();
+  guint n;
+  const AlcoveDiskConfig *const *drives = alcove_definition_get_cdroms (definition, &n);
+
+  g_key_file_set_integer (file, GROUP, "version", VERSION);
+  for (guint i = 0; i < n; i++)
+    {
+      g_autofree char *group = g_strconcat ("cdrom ", drives[i]->base.name, NULL);
+      Identity identity;
+
+      if (drives[i]->passthrough)
+        continue;
+      g_key_file_set_string (file, group, "file", drives[i]->file != NULL ? drives[i]->file : "");
+      /* The file of an open medium may be gone. */
+      if (drives[i]->file != NULL && read_identity (drives[i]->file, &identity, NULL))
+        put_identity (file, group, "", &identity);
+    }
+  return write_file (file, folder, ALCOVE_SAVED_MEDIA, error);
+}
+
+static gboolean
+is_same_medium (GKeyFile *file, const char *group, const char *path)
+{
+  g_autofree char *before = g_key_file_get_string (file, group, "file", NULL);
+  Identity now;
+
+  if (before == NULL || *before == '\0' || path == NULL)
+    return (before == NULL || *before == '\0') == (path == NULL);
+  /* The same image may have moved; another one may have taken its name. */
+  return g_key_file_has_key (file, group, "head", NULL) && read_identity (path, &now, NULL) &&
+         compare_identity (file, group, "", &now) == NULL;
+}
+
+gboolean
+alcove_saved_list_changed_media (const char *folder,
+                                 AlcoveDefinition *definition,
+                                 char ***ret_drives,
+                                 GError **error)
+{
+  g_autoptr (GPtrArray) drives = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GKeyFile) file = NULL;
+  const AlcoveDiskConfig *const *cdroms;
+  guint n;
+
+  if (!read_file (folder, ALCOVE_SAVED_MEDIA, &file, error))
+    return FALSE;
+  cdroms = alcove_definition_get_cdroms (definition, &n);
+  for (guint i = 0; file != NULL && i < n; i++)
+    {
+      g_autofree char *group = g_strconcat ("cdrom ", cdroms[i]->base.name, NULL);
+
+      if (!g_key_file_has_group (file, group) || is_same_medium (file, group, cdroms[i]->file))
+        continue;
+      if (!has_tray (cdroms[i]))
+        {
+          g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID,
+                       "The saved state cannot be used: the medium of the drive “%s” was changed "
+                       "after the machine was saved, and this drive is a virtio disk without a "
+                       "tray. Put the medium back, or start the machine afresh: alcove start "
+                       "--discard-saved",
+                       cdroms[i]->base.name);
+          return FALSE;
+        }
+      g_ptr_array_add (drives, g_strdup (cdroms[i]->base.name));
+    }
+  g_ptr_array_add (drives, NULL);
+  *ret_drives = (char **)g_ptr_array_free (g_steal_pointer (&drives), FALSE);
+  return TRUE;
+}

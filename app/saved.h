@@ -13,6 +13,7 @@
 
 #define ALCOVE_SAVED_FOLDER "saved"
 #define ALCOVE_SAVED_RECORD "machine"
+#define ALCOVE_SAVED_MEDIA  "media" /* a key file: what lay in the drives */
 
 /* (transfer full): the folder of the saved state, there or not. */
 char *alcove_saved_dup_folder (const char *machine_folder);
@@ -32,6 +33,16 @@ gboolean alcove_saved_write_record (const char *folder,
  * to check. */
 gboolean
 alcove_saved_check_record (const char *folder, AlcoveDefinition *definition, GError **error);
+/* Writes down what lies in the CD-ROM drives; part of a snapshot's folder too. */
+gboolean
+alcove_saved_write_media (const char *folder, AlcoveDefinition *definition, GError **error);
+/* *ret_drives: (transfer full): the names of the drives with another medium than then, or none any
+ * more, or one again: the guest must see that. Nothing changed where nothing was written down.
+ * Errors: ALCOVE_ERROR_INVALID: the drive cannot tell its guest. */
+gboolean alcove_saved_list_changed_media (const char *folder,
+                                          AlcoveDefinition *definition,
+                                          char ***ret_drives,
+                                          GError **error);
 /* Gives partial its final name; what has that name already is replaced in the same instant. */
 gboolean alcove_saved_publish (const char *partial, const char *folder, GError **error);
 /* Takes the folder away at once (a rename), then frees its space. No folder is no error. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app/cli/cli-private.h"
+#include "app/machine-disks.h"
 
 /* The drive that is meant, or NULL with *ret_status. */
 static const AlcoveDiskConfig *
@@ -64,6 +65,8 @@ set_medium (Cli *cli, AlcoveMachine *machine, const char *drive, const char *pat
     return status;
   /* The edit below makes the structs anew. */
   name = g_strdup (config->base.name);
+  if (!alcove_machine_can_change_medium (machine, name, &error))
+    return cli_fail (cli, error);
   if (alcove_machine_is_active (machine))
     {
       alcove_machine_set_medium_async (machine, name, path, force, NULL, cli_on_ready, &result);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Changing the medium of a CD-ROM drive while the machine runs. */
+/* Changing the medium of a CD-ROM drive while the machine runs, or between being restored and going
+ * on. */
 #include "app/runner/machine-private.h"
 #include "devices/storage/ahci.h"
 #include "devices/virtio/scsi.h"
@@ -45,7 +46,7 @@ runner_machine_set_medium (
 {
   const AlcoveDiskConfig *drive = find_drive (self, name, error);
   RunnerDisk *disk;
-  g_autofree char *id = NULL;
+  g_autofree char *id = NULL, *group = NULL;
   AlcoveDiskConfig medium;
   BlockBackend *backend = NULL, *old = NULL;
   gboolean done;
@@ -78,5 +79,7 @@ runner_machine_set_medium (
       return FALSE;
     }
   runner_disk_take_backend (self, disk, backend);
-  return TRUE;
+  /* A save writes down what lies in the drives. The edit makes the structs anew. */
+  group = g_strconcat ("cdrom ", disk->name, NULL);
+  return alcove_definition_set_value (self->definition, group, "file", path, error);
 }

@@ -16,6 +16,7 @@ struct _RunnerRestoring
   gboolean consume, generation;
   AlcoveDefinition *definition;
   guint64 inode;          /* of the folder: another one in its place is not ours to remove */
+  char **changed_media;   /* drives whose medium is another one now */
   VmmRestore *restore;    /* (nullable) until its memory is fetched */
   RunnerMachine *machine; /* borrowed */
   GError *error;          /* of the prefetch */
@@ -32,7 +33,8 @@ runner_restoring_new (const RunnerOptions *options, AlcoveDefinition *definition
   self->generation = options->generation;
   self->definition = g_object_ref (definition);
   self->inode = g_stat (self->folder, &st) == 0 ? st.st_ino : 0;
-  if (alcove_saved_check_record (self->folder, definition, error))
+  if (alcove_saved_check_record (self->folder, definition, error) &&
+      alcove_saved_list_changed_media (self->folder, definition, &self->changed_media, error))
     self->restore = vmm_restore_open (self->folder, error);
   if (self->restore == NULL)
     {
@@ -93,6 +95,35 @@ renew_generation (RunnerMachine *machine)
   q35_board_set_generation_id (runner_machine_get_board (machine), id);
 }
 
+/* (transfer full) (nullable): what the definition puts into a drive. */
+static char *
+dup_medium (RunnerRestoring *self, const char *name)
+{
+  guint n;
+  const AlcoveDiskConfig *const *drives = alcove_definition_get_cdroms (self->definition, &n);
+
+  for (guint i = 0; i < n; i++)
+    if (strcmp (drives[i]->base.name, name) == 0)
+      return g_strdup (drives[i]->file);
+  return NULL;
+}
+
+/* The drive was loaded as if its medium were still the one it was saved with. */
+static gboolean
+tell_of_media (RunnerRestoring *self, GError **error)
+{
+  for (guint i = 0; self->changed_media[i] != NULL; i++)
+    {
+      const char *name = self->changed_media[i];
+      g_autofree char *path = dup_medium (self, name);
+
+      /* By force: while a machine is off, no lock of its guest holds a tray. */
+      if (!runner_machine_set_medium (self->machine, name, path, TRUE, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
 gboolean
 runner_restoring_start (RunnerRestoring *self,
                         RunnerMachine *machine,
@@ -103,6 +134,8 @@ runner_restoring_start (RunnerRestoring *self,
 
   self->machine = machine;
   if (!vmm_vm_start_restored (vm, self->restore, TRUE, error))
+    return FALSE;
+  if (!tell_of_media (self, error))
     return FALSE;
   if (self->generation)
     renew_generation (machine);
@@ -128,6 +161,7 @@ runner_restoring_free (RunnerRestoring *self, gboolean ended)
     consume (self);
   g_clear_error (&self->error);
   g_object_unref (self->definition);
+  g_strfreev (self->changed_media);
   g_free (self->folder);
   g_free (self);
 }

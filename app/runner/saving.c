@@ -174,6 +174,8 @@ write_extras (RunnerSaving *self, Job *job, GError **error)
                                                       (gssize)g_bytes_get_size (job->vars),
                                                       G_FILE_SET_CONTENTS_DURABLE, 0600, error))
     return FALSE;
+  if (!alcove_saved_write_media (job->partial, self->machine->definition, error))
+    return FALSE;
   return job->snapshot || alcove_saved_write_record (job->partial, self->definition, FALSE, error);
 }
 

@@ -87,7 +87,7 @@ scsi_unit_set_medium (ScsiUnit *unit, BlockBackend *backend, gboolean force, Blo
   if (backend == NULL)
     {
       /* The tray comes back empty; with a lock that was forced, as after an emergency eject. */
-      unit->guest.media_events = had && !unit->guest.tray_open ? MEDIA_REMOVAL : 0;
+      unit->guest.media_events = (had || force) && !unit->guest.tray_open ? MEDIA_REMOVAL : 0;
       unit->guest.locked = 0;
       unit->guest.tray_open = 0;
       return SCSI_MEDIUM_OK;

@@ -176,7 +176,8 @@ typedef enum
 
 /* Puts an image in, or takes it out (NULL). force: also when the guest locked the tray.
  * The drive is drained first; on OK nothing uses the old image any more (*ret_old, borrowed, may
- * be NULL), and the caller may close it. The guest sees the medium change. */
+ * be NULL), and the caller may close it. The guest sees the medium change; with force it sees one
+ * go also from a drive that is empty (which was not when the guest last looked, before a restore). */
 ScsiMediumResult scsi_unit_set_medium (ScsiUnit *unit,
                                        BlockBackend *backend,
                                        gboolean force,

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import peerbus
 from guestlab import CMDLINE, Machine, Suite, image, tool
@@ -48,6 +49,21 @@ n=0
 while [ -e /dev/sdb ]; do n=$((n + 1)); [ $n -gt 60 ] && break; sleep 1; done
 [ -e /dev/sdb ] || echo HOT-GONE
 guest report | grep IRQ | grep -i ahci | sed 's/^/LAST /'
+'''
+
+# Saved, its disc changed while it is off, restored; then the same by taking it out.
+AWAY = '''
+guest disk verify /dev/sr0 0 2097152 81 && echo CD-READ
+n=0
+until guest disk verify /dev/sr0 0 2097152 82 2>/dev/null; do
+  n=$((n + 1)); [ $n -gt 60 ] && break; sleep 1
+done
+guest disk verify /dev/sr0 0 2097152 82 && echo CD-OTHER
+n=0
+while guest disk verify /dev/sr0 0 65536 82 2>/dev/null; do
+  n=$((n + 1)); [ $n -gt 60 ] && break; sleep 1
+done
+guest disk verify /dev/sr0 0 65536 82 2>/dev/null || echo CD-AWAY
 '''
 
 BOOT = '''
@@ -122,6 +138,43 @@ def run(suite):
     suite.ok('exception Emask' not in kernel, 'the driver saw no errors', kernel)
 
 
+def put_medium(guest, path):
+    with open(guest.conf, encoding='utf-8') as f:
+        text = f.read()
+    text = re.sub(r'(\[cdrom tray\]\n)(file=.*\n)?', r'\1' + (f'file={path}\n' if path else ''), text)
+    with open(guest.conf, 'w', encoding='utf-8') as f:
+        f.write(text)
+
+
+def go_on(guest, folder):
+    guest.wait_exit(30)
+    guest.control = None
+    guest.start('--restore', folder, '--consume')
+    while not os.path.exists(f'{guest.runtime}/control'):
+        if guest.process.poll() is not None:
+            raise RuntimeError(f'it did not go on: {guest.messages()[-1500:]}')
+        time.sleep(0.05)
+
+
+def away(suite):
+    first, second = pattern(suite, 'away-1.iso', 81), pattern(suite, 'away-2.iso', 82)
+    with Machine(suite, 'away', {
+            'firmware': 'none', 'kernel': image('kernel'), 'initrd': suite.initrd('away', AWAY),
+            'cmdline': CMDLINE}, [('cdrom tray', {'file': first, 'bus': 'sata'})]).start() as guest:
+        for i, (marker, medium) in enumerate(((r'^CD-READ', second), (r'^CD-OTHER', None))):
+            guest.wait_serial(marker, 60)
+            folder = suite.path(f'away-{i}')
+            guest.call('Save', 'sa{sv}', folder, {'quit': True}, seconds=120)
+            put_medium(guest, medium)
+            go_on(guest, folder)
+        guest.wait_serial(r'^ALCOVE-GUEST: script ended', 60)
+        guest.wait_exit(15)
+        text = guest.serial()
+    suite.ok('CD-OTHER' in text, 'a disc that was changed while the machine was saved is seen',
+             text[-1500:])
+    suite.ok('CD-AWAY' in text, 'and one that was taken out is gone', text[-1500:])
+
+
 def boot(suite):
     disk = suite.disk('boot', BOOT)
     with Machine(suite, 'boot', {'firmware': 'bios', 'boot-menu': 'false'},
@@ -139,6 +192,7 @@ def boot(suite):
 def main():
     suite = Suite('sata')
     suite.case('drives', run, suite)
+    suite.case('away', away, suite)
     suite.case('boot', boot, suite)
     return suite.end()
 

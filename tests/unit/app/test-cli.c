@@ -319,6 +319,33 @@ test_snapshots (void)
   g_assert_cmpint (run ("stop snappy --force"), ==, 0);
 }
 
+/* A drive of a saved machine: its guest is told when it goes on, where the drive can. */
+static void
+test_cd_saved (void)
+{
+  g_autofree char *saved = NULL, *state = NULL, *iso = NULL, *command = NULL;
+
+  g_assert_cmpint (run ("create Discs --no-disk --firmware bios"), ==, 0);
+  set_conf ("discs", "\n[cdrom tray]\nbus = sata\n"
+                     "\n[cdrom fixed]\nbus = virtio\nfile = machine.conf\n");
+  saved = g_build_filename (app_dirs_root, "data/alcove/machines/discs/saved", NULL);
+  state = g_build_filename (saved, "state", NULL);
+  iso = g_build_filename (app_dirs_root, "some.iso", NULL);
+  command = g_strdup_printf ("cd insert discs tray %s", iso);
+  g_assert_cmpint (g_mkdir (saved, 0700), ==, 0);
+  g_assert_true (g_file_set_contents (state, "as if it were saved", -1, NULL));
+  g_assert_true (g_file_set_contents (iso, "a disc", -1, NULL));
+  g_assert_cmpint (run (command), ==, 0);
+  g_assert_cmpint (run ("show discs --json"), ==, 0);
+  assert_in (last_out, iso);
+  g_assert_cmpint (run ("cd eject discs tray"), ==, 0);
+  g_assert_cmpint (run ("cd eject discs fixed"), ==, 4);
+  assert_in (last_err, "without a tray");
+  g_assert_cmpint (run ("show discs --json"), ==, 0);
+  assert_in (last_out, "machine.conf");
+  g_assert_null (strstr (last_out, iso));
+}
+
 static void
 test_clone (void)
 {
@@ -650,6 +677,7 @@ main (int argc, char **argv)
   g_test_add_func ("/cli/snapshots", test_snapshots);
   g_test_add_func ("/cli/disks-come-and-go", test_disks_come_and_go);
   g_test_add_func ("/cli/clone", test_clone);
+  g_test_add_func ("/cli/cd-saved", test_cd_saved);
   g_test_add_func ("/cli/cd", test_cd);
   g_test_add_func ("/cli/console", test_console);
   g_test_add_func ("/cli/run", test_run);

@@ -2,6 +2,7 @@
 /* The record of a saved state: whatever of a disk is not as it was is found and named. */
 #include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app-dirs.h"
 #include "app/error.h"
@@ -13,7 +14,9 @@ static const char conf[] = "[machine]\nuuid=12345678-1234-1234-1234-123456789abc
                            "[disk chain]\nfile=top.qcow2\nformat=qcow2\n"
                            "[disk apart]\nfile=apart.qcow2\nformat=qcow2\n"
                            "[disk flat]\nfile=flat.img\nformat=raw\n"
-                           "[disk fixed]\nfile=fixed.img\nformat=raw\nreadonly=true\n";
+                           "[disk fixed]\nfile=fixed.img\nformat=raw\nreadonly=true\n"
+                           "[cdrom full]\nfile=one.iso\nbus=sata\n"
+                           "[cdrom empty]\nbus=scsi\n";
 
 typedef struct
 {
@@ -47,7 +50,7 @@ static void
 make_flat (Fixture *f, const char *name)
 {
   g_autofree char *path = path_of (f, name);
-  g_autofree char *text = g_strnfill (1 << 20, 'f');
+  g_autofree char *text = g_strnfill (1 << 20, name[0]);
 
   g_assert_true (g_file_set_contents (path, text, 1 << 20, NULL));
 }
@@ -67,6 +70,7 @@ set_up (Fixture *f, gconstpointer data)
   g_assert_true (g_file_set_contents (state, "state", -1, NULL));
   make_flat (f, "flat.img");
   make_flat (f, "fixed.img");
+  make_flat (f, "one.iso");
   make_flat (f, "root.img");
   make (f, "lower.qcow2", "root.img", "raw", NULL);
   make (f, "middle.qcow2", "lower.qcow2", "qcow2", NULL);
@@ -205,6 +209,78 @@ test_snapshot (Fixture *f, gconstpointer data)
   g_assert_true (alcove_saved_check_record (f->saved, f->definition, NULL));
 }
 
+/* (transfer full): the drives whose guest must be told, in one line. */
+static char *
+list_changed (Fixture *f)
+{
+  g_auto (GStrv) drives = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (alcove_saved_list_changed_media (f->saved, f->definition, &drives, &error));
+  g_assert_no_error (error);
+  return g_strjoinv (" ", drives);
+}
+
+static void
+assert_changed (Fixture *f, const char *drives)
+{
+  g_autofree char *changed = list_changed (f);
+
+  g_assert_cmpstr (changed, ==, drives);
+}
+
+static void
+put (Fixture *f, const char *drive, const char *file)
+{
+  g_autofree char *group = g_strconcat ("cdrom ", drive, NULL);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (alcove_definition_set_value (f->definition, group, "file", file, &error));
+  g_assert_no_error (error);
+}
+
+static void
+test_media (Fixture *f, gconstpointer data)
+{
+  g_autofree char *one = path_of (f, "one.iso"), *moved = path_of (f, "moved.iso");
+
+  assert_changed (f, ""); /* nothing was written down */
+  g_assert_true (alcove_saved_write_media (f->saved, f->definition, NULL));
+  assert_changed (f, "");
+  put (f, "empty", "flat.img");
+  assert_changed (f, "empty");
+  put (f, "full", NULL);
+  assert_changed (f, "full empty");
+  put (f, "empty", NULL);
+  assert_changed (f, "full");
+  put (f, "full", "flat.img");
+  assert_changed (f, "full");
+  put (f, "full", "one.iso");
+  assert_changed (f, "");
+  g_assert_cmpint (g_rename (one, moved), ==, 0);
+  assert_changed (f, "full"); /* gone: the drive says which file it misses */
+  put (f, "full", "moved.iso");
+  assert_changed (f, "");
+  touch (f, "moved.iso");
+  assert_changed (f, "full");
+}
+
+static void
+test_media_without_tray (Fixture *f, gconstpointer data)
+{
+  g_auto (GStrv) drives = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (
+      alcove_definition_set_value (f->definition, "cdrom full", "bus", "virtio", &error));
+  g_assert_true (alcove_saved_write_media (f->saved, f->definition, NULL));
+  assert_changed (f, "");
+  put (f, "full", "flat.img");
+  g_assert_false (alcove_saved_list_changed_media (f->saved, f->definition, &drives, &error));
+  g_assert_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID);
+  g_assert_nonnull (strstr (error->message, "full"));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -212,7 +288,8 @@ main (int argc, char **argv)
                                        "apart.qcow2", "apart.data",   "flat.img",    "fixed.img" };
   int status;
 
-  app_dirs_init ();
+  /* Every record is synced: in memory where there is a place. */
+  app_dirs_init_in (access ("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
   g_test_init (&argc, &argv, NULL);
   for (gsize i = 0; i < G_N_ELEMENTS (files); i++)
     {
@@ -225,6 +302,9 @@ main (int argc, char **argv)
   g_test_add ("/saved/first-version", Fixture, NULL, set_up, test_first_version, tear_down);
   g_test_add ("/saved/damaged", Fixture, NULL, set_up, test_damaged, tear_down);
   g_test_add ("/saved/snapshot", Fixture, NULL, set_up, test_snapshot, tear_down);
+  g_test_add ("/saved/media", Fixture, NULL, set_up, test_media, tear_down);
+  g_test_add ("/saved/media-without-tray", Fixture, NULL, set_up, test_media_without_tray,
+              tear_down);
   status = g_test_run ();
   app_dirs_finish ();
   return status;

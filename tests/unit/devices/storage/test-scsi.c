@@ -754,6 +754,12 @@ test_cd_change (Fixture *f, gconstpointer data)
   g_assert_true (old == &dvd.parent);
   g_assert_cmphex (event (f), ==, 0x0300);
   g_assert_cmphex (RUN (f, 0, 0, 0x00), ==, 0x023a01);
+  /* Out of an empty drive: nothing happens, unless somebody knows that the guest saw one in it. */
+  g_assert_cmpint (scsi_unit_set_medium (f->unit, NULL, FALSE, &old), ==, SCSI_MEDIUM_OK);
+  g_assert_cmphex (event (f), ==, 0x0000);
+  g_assert_cmpint (scsi_unit_set_medium (f->unit, NULL, TRUE, &old), ==, SCSI_MEDIUM_OK);
+  g_assert_null (old);
+  g_assert_cmphex (event (f), ==, 0x0300);
   g_assert_cmphex (RUN (f, 0, 0, 0x1b, 0, 0, 0, 2), ==, 0);
   f->block.hold = FALSE;
   g_assert_cmpint (scsi_unit_set_medium (f->unit, &f->block.parent, FALSE, &old), ==,
