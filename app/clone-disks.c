@@ -91,21 +91,43 @@ write_copy (AlcoveCloneJob *job, BlockImage *from, const char *path, GError **er
   return good;
 }
 
+/* *ret_unlocked: the machine that runs has the lock, and only a snapshot may be read. */
+static BlockImage *
+open_image (AlcoveCloneJob *job,
+            const AlcoveDiskConfig *disk,
+            gboolean *ret_unlocked,
+            GError **error)
+{
+  BlockFormat format = disk->format == ALCOVE_DISK_RAW ? BLOCK_FORMAT_RAW : BLOCK_FORMAT_QCOW2;
+  BlockImageFlags flags = { .readonly = TRUE };
+  g_autoptr (GError) local = NULL;
+  BlockImage *image = block_image_open (disk->file, format, &flags, &local);
+
+  *ret_unlocked = image == NULL && job->runner != 0 && job->set != NULL &&
+                  g_error_matches (local, VMM_ERROR, VMM_ERROR_BUSY);
+  if (*ret_unlocked)
+    {
+      flags.no_lock = TRUE;
+      return block_image_open (disk->file, format, &flags, error);
+    }
+  if (image == NULL)
+    g_propagate_error (error, g_steal_pointer (&local));
+  return image;
+}
+
 /* The source's contents as an image. *ret_parent: (nullable) is closed after it. */
 static BlockImage *
 open_source (AlcoveCloneJob *job,
              const AlcoveDiskConfig *disk,
              BlockImage **ret_parent,
+             gboolean *ret_unlocked,
              GError **error)
 {
-  BlockImageFlags flags = { .readonly = TRUE };
   BlockImage *image, *view;
 
   *ret_parent = NULL;
-  image = block_image_open (disk->file,
-                            disk->format == ALCOVE_DISK_RAW ? BLOCK_FORMAT_RAW : BLOCK_FORMAT_QCOW2,
-                            &flags, error);
-  if (image == NULL || job->set == NULL)
+  image = open_image (job, disk, ret_unlocked, error);
+  if (image == NULL || job->set == NULL || (disk->readonly && !*ret_unlocked))
     return image;
   if (!alcove_disk_find_snapshot (image, job->set->id, NULL))
     {
@@ -127,11 +149,17 @@ open_source (AlcoveCloneJob *job,
 static gboolean
 copy_qcow2 (AlcoveCloneJob *job, const AlcoveDiskConfig *disk, const char *path, GError **error)
 {
-  BlockImage *parent, *image = open_source (job, disk, &parent, error);
+  gboolean unlocked;
+  BlockImage *parent, *image = open_source (job, disk, &parent, &unlocked, error);
   gboolean good = image != NULL && write_copy (job, image, path, error);
 
   block_image_close (image);
   block_image_close (parent);
+  if (good && !alcove_clone_check_source (job, disk, unlocked, error))
+    {
+      (void)unlink (path);
+      return FALSE;
+    }
   return good;
 }
 

@@ -14,7 +14,18 @@ typedef struct
   AlcoveDefinition *definition; /* of the state that is copied, as of the source's folder */
   AlcoveSnapshot *set;          /* (nullable): that state is a snapshot */
   guint64 done, total;          /* bytes of disks */
+  guint runner;                 /* the process that runs the source; 0: nobody, it is locked */
+  gboolean changed_hands;       /* it was not that process to the end */
 } AlcoveCloneJob;
+
+/* Is what was read of an image the snapshot, whole? While the same process runs the machine it is: it
+ * alone writes the image, and never what an internal snapshot holds; the lock of the snapshots, which
+ * the job has, keeps that one from being deleted. unlocked: the image was opened without its lock.
+ * Errors: BUSY, with changed_hands. */
+gboolean alcove_clone_check_source (AlcoveCloneJob *job,
+                                    const AlcoveDiskConfig *disk,
+                                    gboolean unlocked,
+                                    GError **error);
 
 /* Fills folder with the disks and changes conf accordingly. */
 gboolean

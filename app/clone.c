@@ -35,7 +35,8 @@ find_state (AlcoveCloneJob *job, const AlcoveSnapshotWork *work, GError **error)
   g_autofree char *id = g_strdup (job->spec.snapshot);
   AlcoveSnapshot *set;
 
-  if (!alcove_snapshots_recover (work, error))
+  /* What a crash left concerns no published set, and belongs to whoever starts the machine. */
+  if (job->runner == 0 && !alcove_snapshots_recover (work, error))
     return FALSE;
   if (id == NULL && job->spec.linked)
     {
@@ -141,17 +142,73 @@ publish (AlcoveCloneJob *job, const char *from, GError **error)
   return NULL;
 }
 
-static char *
-run (AlcoveCloneJob *job, GError **error)
+/* -- A source that runs -- */
+
+gboolean
+alcove_clone_check_source (AlcoveCloneJob *job,
+                           const AlcoveDiskConfig *disk,
+                           gboolean unlocked,
+                           GError **error)
 {
-  AlcoveSnapshotWork work = { .folder = job->source, .access = &alcove_disk_access_files };
+  BlockImageFlags flags = { .readonly = TRUE, .no_backing = TRUE };
+  g_autoptr (GError) local = NULL;
+  BlockImage *image = NULL;
+
+  if (job->runner == 0)
+    return TRUE;
+  if (unlocked)
+    image = block_image_open (disk->file, BLOCK_FORMAT_QCOW2, &flags, &local);
+  block_image_close (image);
+  if (alcove_lock_get_runner (job->source) == job->runner &&
+      (!unlocked || g_error_matches (local, VMM_ERROR, VMM_ERROR_BUSY)))
+    return TRUE;
+  job->changed_hands = TRUE;
+  g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_BUSY,
+               "The machine was turned off, or its disk “%s” taken out, while it was copied: try "
+               "again",
+               disk->base.name);
+  return FALSE;
+}
+
+/* *ret_machine: (transfer full) (nullable): a machine that runs has its lock, and a snapshot of it
+ * can be read all the same. */
+static gboolean
+lock_source (AlcoveCloneJob *job, AlcoveLock **ret_machine, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+
+  job->runner = 0;
+  *ret_machine = alcove_lock_acquire (job->source, "copies it", &local);
+  if (*ret_machine != NULL)
+    return TRUE;
+  job->runner = g_error_matches (local, ALCOVE_ERROR, ALCOVE_ERROR_BUSY)
+                    ? alcove_lock_get_runner (job->source)
+                    : 0;
+  if (job->runner != 0 && job->spec.snapshot != NULL)
+    return TRUE;
+  if (job->runner != 0)
+    g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_BUSY,
+                 "The machine runs (process %u), and what its disks hold changes while it is "
+                 "copied: turn it off, or take a snapshot and clone that (--snapshot)",
+                 job->runner);
+  else
+    g_propagate_error (error, g_steal_pointer (&local));
+  return FALSE;
+}
+
+static char *
+run_once (AlcoveCloneJob *job, GError **error)
+{
+  AlcoveSnapshotWork work = { .folder = job->source };
   g_autoptr (AlcoveLock) machine = NULL;
   g_autoptr (AlcoveLock) tree = NULL;
   g_autofree char *folder = g_build_filename (job->machines, ".new-XXXXXX", NULL);
   char *path;
 
-  if ((machine = alcove_lock_acquire (job->source, "copies it", error)) == NULL ||
-      (tree = alcove_snapshots_lock (job->source, "copies it", error)) == NULL ||
+  if (!lock_source (job, &machine, error))
+    return NULL;
+  work.access = job->runner != 0 ? &alcove_disk_access_running : &alcove_disk_access_files;
+  if ((tree = alcove_snapshots_lock (job->source, "copies it", error)) == NULL ||
       !find_state (job, &work, error))
     return NULL;
   if (g_mkdir_with_parents (job->machines, 0700) < 0 || g_mkdtemp_full (folder, 0700) == NULL)
@@ -162,6 +219,27 @@ run (AlcoveCloneJob *job, GError **error)
   path = fill (job, folder, error) ? publish (job, folder, error) : NULL;
   if (path == NULL)
     alcove_paths_remove_tree (folder);
+  return path;
+}
+
+static char *
+run (AlcoveCloneJob *job, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+  char *path = run_once (job, &local);
+
+  if (path == NULL && job->changed_hands)
+    {
+      /* Once more: now the machine is off, or runs afresh. */
+      g_clear_error (&local);
+      g_clear_object (&job->definition);
+      g_clear_pointer (&job->set, alcove_snapshot_unref);
+      job->done = job->total = 0;
+      job->changed_hands = FALSE;
+      path = run_once (job, &local);
+    }
+  if (path == NULL)
+    g_propagate_error (error, g_steal_pointer (&local));
   return path;
 }
 

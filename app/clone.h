@@ -12,7 +12,8 @@
 typedef struct
 {
   const char *name;     /* of the new machine */
-  const char *snapshot; /* (nullable): the present state, of a machine that is off */
+  const char *snapshot; /* (nullable): the present state, of a machine that is off; the machine of a
+                         * snapshot may run */
   gboolean linked;      /* of the present state: it becomes a snapshot of the source first */
 } AlcoveCloneSpec;
 

@@ -74,6 +74,27 @@ alcove_disk_access_forget (const AlcoveDiskAccess *self,
   return TRUE;
 }
 
+BlockImage *
+alcove_disk_access_open_running (const AlcoveDiskAccess *self,
+                                 const char *path,
+                                 const char *format,
+                                 gboolean writable,
+                                 GError **error)
+{
+  BlockImageFlags flags = { .readonly = TRUE, .no_lock = TRUE, .no_backing = TRUE };
+  BlockFormat kind;
+
+  if (!writable && block_format_from_string (format, &kind))
+    return block_image_open (path, kind, &flags, error);
+  g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE,
+               "%s is in use by the running machine: turn it off first", path);
+  return NULL;
+}
+
+const AlcoveDiskAccess alcove_disk_access_running = {
+  .open = alcove_disk_access_open_running,
+};
+
 const AlcoveDiskAccess alcove_disk_access_files = {
   .open = open_file,
   .forget = alcove_disk_access_forget,

@@ -24,6 +24,14 @@ struct _AlcoveDiskAccess
 
 /* Files of a machine that is off. */
 extern const AlcoveDiskAccess alcove_disk_access_files;
+/* Files that a running machine has open, to look at what does not change while it is there: internal
+ * snapshots. Never writable; forget is not for this one. */
+extern const AlcoveDiskAccess alcove_disk_access_running;
+BlockImage *alcove_disk_access_open_running (const AlcoveDiskAccess *self,
+                                             const char *path,
+                                             const char *format,
+                                             gboolean writable,
+                                             GError **error);
 /* forget of the above, for other tables whose open works. */
 gboolean alcove_disk_access_forget (const AlcoveDiskAccess *self,
                                     const char *machine_folder,

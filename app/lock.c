@@ -108,22 +108,42 @@ alcove_lock_release (AlcoveLock *lock)
   g_free (lock);
 }
 
-gboolean
-alcove_lock_is_held (const char *folder, guint *ret_pid)
+static gboolean
+look (const char *folder, guint *ret_pid, char doing[64])
 {
   g_autofree char *path = g_build_filename (folder, "lock", NULL);
   struct flock range = whole_file (F_WRLCK);
-  char doing[64];
   gboolean held;
   int fd = open (path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-  if (ret_pid != NULL)
-    *ret_pid = 0;
+  *ret_pid = 0;
+  doing[0] = '\0';
   if (fd < 0)
     return FALSE;
   held = fcntl (fd, F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
-  if (held && ret_pid != NULL)
+  if (held)
     *ret_pid = read_holder (fd, doing);
   close (fd);
   return held;
+}
+
+gboolean
+alcove_lock_is_held (const char *folder, guint *ret_pid)
+{
+  char doing[64];
+  guint pid;
+  gboolean held = look (folder, &pid, doing);
+
+  if (ret_pid != NULL)
+    *ret_pid = pid;
+  return held;
+}
+
+guint
+alcove_lock_get_runner (const char *folder)
+{
+  char doing[64];
+  guint pid;
+
+  return look (folder, &pid, doing) && strcmp (doing, ALCOVE_LOCK_RUNS) == 0 ? pid : 0;
 }

@@ -11,6 +11,8 @@
 
 typedef struct _AlcoveLock AlcoveLock;
 
+#define ALCOVE_LOCK_RUNS "runs it" /* what alcove-vmm writes */
+
 /**
  * alcove_lock_acquire:
  * @folder: a machine's folder
@@ -24,5 +26,7 @@ AlcoveLock *alcove_lock_acquire (const char *folder, const char *what, GError **
 void alcove_lock_release (AlcoveLock *lock);
 /* ret_pid: (nullable): 0 when the holder did not say. */
 gboolean alcove_lock_is_held (const char *folder, guint *ret_pid);
+/* The process that runs the machine in folder, 0 when none does (whoever else holds the lock). */
+guint alcove_lock_get_runner (const char *folder);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AlcoveLock, alcove_lock_release)

@@ -58,24 +58,6 @@ work_free (gpointer data)
 
 /* -- A running machine's disks -- */
 
-/* To look at what cannot change: the list of internal snapshots. */
-static BlockImage *
-open_running (const AlcoveDiskAccess *self,
-              const char *path,
-              const char *format,
-              gboolean writable,
-              GError **error)
-{
-  BlockImageFlags flags = { .readonly = TRUE, .no_lock = TRUE, .no_backing = TRUE };
-  BlockFormat kind;
-
-  if (!writable && block_format_from_string (format, &kind))
-    return block_image_open (path, kind, &flags, error);
-  g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE,
-               "%s is in use by the running machine: turn it off first", path);
-  return NULL;
-}
-
 static gboolean
 call_sync (AlcoveMachine1 *proxy, const char *method, GVariant *arguments, GError **error)
 {
@@ -204,7 +186,7 @@ work_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *can
                                        "deletes a snapshot", "deletes snapshots",
                                        "looks at a snapshot" };
   Work *work = task_data;
-  AlcoveDiskAccess running = { open_running, forget_running, work };
+  AlcoveDiskAccess running = { alcove_disk_access_open_running, forget_running, work };
   BlockProgress progress = alcove_reporter_get_progress (work->reporter);
   AlcoveSnapshotWork snapshots = {
     .folder = work->folder,

@@ -404,8 +404,8 @@ ask_export (AlcoveSnapshotsPage *self, AlcoveSnapshot *snapshot)
 
   question->name = add_entry (group, _ ("Name"), valid);
   alcove_compat_ask (GTK_WIDGET (self), _ ("New Machine From the Snapshot"),
-                     _ ("Its disks are copied. The machine must be off meanwhile."), group,
-                     _ ("_Make"), false, export_now, question, question_free);
+                     _ ("Its disks are copied. The machine may run meanwhile."), group, _ ("_Make"),
+                     false, export_now, question, question_free);
 }
 
 /* --- deleting --- */

@@ -217,7 +217,7 @@ load (Program *program, GError **error)
 
   if (program->options.machine != NULL)
     {
-      program->lock = alcove_lock_acquire (program->options.machine, "runs it", error);
+      program->lock = alcove_lock_acquire (program->options.machine, ALCOVE_LOCK_RUNS, error);
       if (program->lock == NULL || !runner_recover (&program->options, error))
         return FALSE;
       runner_disposable_clean (program->options.machine);

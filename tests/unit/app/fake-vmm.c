@@ -485,7 +485,7 @@ main (int argc, char **argv)
   if (misbehave (&fake, ready_fd))
     return fake.status;
   if (folder != NULL)
-    lock = alcove_lock_acquire (folder, "runs it", &error);
+    lock = alcove_lock_acquire (folder, ALCOVE_LOCK_RUNS, &error);
   g_assert_no_error (error);
   fake.loop = g_main_loop_new (NULL, FALSE);
   g_unix_signal_add (SIGTERM, on_signal, &fake);

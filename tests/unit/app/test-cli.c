@@ -297,7 +297,9 @@ test_snapshots (void)
   assert_snapshots ("snapshot list snappy --json", 4, "second");
   g_assert_cmpint (run ("pause snappy"), ==, 0); /* it runs */
   g_assert_cmpint (run ("snapshot delete snappy live second"), ==, 0);
-  g_assert_cmpint (run ("clone snappy Copy --snapshot first"), ==, 4);
+  g_assert_cmpint (run ("clone snappy Copy"), ==, 4);
+  assert_in (last_err, "--snapshot");
+  g_assert_cmpint (run ("clone snappy Copy --snapshot 'the first'"), ==, 0);
   g_assert_cmpint (run ("stop snappy --force"), ==, 0);
   g_assert_true (g_file_get_contents (log_path, &log, NULL, NULL));
   g_assert_cmpstr (log, ==,
