@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "devices/backends/block/block.h"
+#include "vmm/post.h"
 
 #define SECTOR_SHIFT     9
 #define MAX_QUEUES       16
@@ -79,6 +80,7 @@ typedef struct
   gboolean own_inside;
   gboolean *inside; /* a kick under this queue's lock runs, on this very thread */
   gboolean notify;
+  VmmPost *notify_post;
   Request *pool;
 } Queue;
 
@@ -253,7 +255,7 @@ complete (Request *request, guint8 status)
   else if (!queue->notify)
     {
       queue->notify = TRUE;
-      vmm_worker_post (virtio_device_get_queue_worker (device, queue->index), notify_later, queue);
+      vmm_post_schedule (queue->notify_post);
     }
 }
 
@@ -492,8 +494,7 @@ drain_queue (gpointer user_data)
   Queue *queue = user_data;
   BlockBackend *backend = queue->block->config.backend;
 
-  /* No call is posted for what ends here: the device may be gone when it runs. */
-  queue->draining_ring = TRUE;
+  queue->draining_ring = TRUE; /* one notification at the end */
   backend->ops->drain (backend,
                        virtio_device_get_queue_worker (&queue->block->parent, queue->index));
   queue->draining_ring = FALSE;
@@ -586,6 +587,7 @@ block_unrealize (VmmDevice *device)
     {
       Queue *queue = &block->host.queues[i];
 
+      g_clear_pointer (&queue->notify_post, vmm_post_free);
       while (queue->pool != NULL)
         {
           Request *request = queue->pool;
@@ -639,7 +641,13 @@ block_realize (VmmDevice *device, VmmMachine *machine, GError **error)
     }
   if (virtio_device_init (&block->parent, machine, &block_virtio_ops, &options,
                           block->config.iothreads ? workers[0] : NULL, error))
-    return TRUE;
+    {
+      for (guint i = 0; i < block->config.n_queues; i++)
+        block->host.queues[i].notify_post =
+            vmm_post_new (virtio_device_get_queue_worker (&block->parent, i), notify_later,
+                          &block->host.queues[i]);
+      return TRUE;
+    }
   free_workers (block);
   return FALSE;
 }

@@ -2,6 +2,7 @@
 /* virtio-scsi: scsi.c (device, units, configuration, state) and scsi-queues.c (the queues). */
 #pragma once
 #include "devices/virtio/scsi.h"
+#include "vmm/post.h"
 
 #define SCSI_MAX_QUEUES   16
 #define SCSI_QUEUE_SIZE   256
@@ -43,13 +44,6 @@ typedef struct
   gboolean announced; /* the driver knows that it goes */
 } ScsiSlot;
 
-/* What a posted call holds: it may run when the device is gone. */
-typedef struct
-{
-  VirtioScsi *scsi; /* NULL: gone, and the call frees this */
-  gboolean posted;
-} ScsiNotifier;
-
 /* Struct virtio_scsi_event, in the byte order of the host. */
 typedef struct
 {
@@ -85,7 +79,7 @@ struct _VirtioScsi
     guint n_in_flight;
     gboolean inside; /* this very thread holds the device lock */
     guint32 notify;  /* queues to notify, a bit each */
-    ScsiNotifier *notifier;
+    VmmPost *notify_post;
     guint64 n_commands, n_tmfs, n_events_sent; /* atomic */
   } host;
 };
@@ -101,8 +95,8 @@ void virtio_scsi_drain (VirtioScsi *scsi);
 /* The same but for what the host cannot carry out now. */
 void virtio_scsi_settle (VirtioScsi *scsi);
 void virtio_scsi_free_requests (VirtioScsi *scsi);
-/* The end: no call comes after it. */
-void virtio_scsi_close_notifier (VirtioScsi *scsi);
+/* Notifies the queues of host.notify; the posted call. */
+void virtio_scsi_notify_later (gpointer user_data);
 
 /* ---- scsi.c; worker ---- */
 

@@ -165,28 +165,10 @@ notify_all (VirtioScsi *scsi)
   unlock (scsi, locked);
 }
 
-static void
-notify_later (gpointer user_data)
-{
-  ScsiNotifier *notifier = user_data;
-
-  notifier->posted = FALSE;
-  if (notifier->scsi != NULL)
-    notify_all (notifier->scsi);
-  else
-    g_free (notifier);
-}
-
 void
-virtio_scsi_close_notifier (VirtioScsi *scsi)
+virtio_scsi_notify_later (gpointer user_data)
 {
-  ScsiNotifier *notifier = g_steal_pointer (&scsi->host.notifier);
-
-  if (notifier == NULL)
-    return;
-  notifier->scsi = NULL;
-  if (!notifier->posted)
-    g_free (notifier);
+  notify_all (user_data);
 }
 
 /* Device lock held. One interrupt for what ends together, none to wait for when nothing else is
@@ -199,11 +181,8 @@ want_notify (VirtioScsi *scsi, guint queue, gboolean in_kick)
     return;
   if (scsi->host.n_in_flight == 0)
     notify_queues (scsi);
-  else if (!scsi->host.notifier->posted)
-    {
-      scsi->host.notifier->posted = TRUE;
-      vmm_worker_post (scsi->host.worker, notify_later, scsi->host.notifier);
-    }
+  else
+    vmm_post_schedule (scsi->host.notify_post);
 }
 
 /* ---- commands ---- */

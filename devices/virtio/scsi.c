@@ -461,19 +461,12 @@ static const VirtioDeviceOps scsi_virtio_ops = {
 };
 
 static void
-close_notifier (gpointer user_data)
-{
-  virtio_scsi_close_notifier (user_data);
-}
-
-static void
 scsi_unrealize (VmmDevice *device)
 {
   VirtioScsi *scsi = (VirtioScsi *)device;
 
   virtio_device_finish (&scsi->parent);
-  if (scsi->host.worker != NULL)
-    vmm_worker_call (scsi->host.worker, close_notifier, scsi);
+  g_clear_pointer (&scsi->host.notify_post, vmm_post_free);
   for (guint i = 0; i < scsi->host.n_slots; i++)
     {
       scsi_unit_free (scsi->host.slots[i]->unit);
@@ -502,8 +495,7 @@ scsi_realize (VmmDevice *device, VmmMachine *machine, GError **error)
                            error))
     return FALSE;
   scsi->host.worker = virtio_device_get_queue_worker (&scsi->parent, SCSI_CONTROL);
-  scsi->host.notifier = g_new0 (ScsiNotifier, 1);
-  scsi->host.notifier->scsi = scsi;
+  scsi->host.notify_post = vmm_post_new (scsi->host.worker, virtio_scsi_notify_later, scsi);
   return TRUE;
 }
 

@@ -23,6 +23,8 @@ SYSTEM_REFUSED = re.compile(r'<(gtk/|gdk/|adwaita|gio/|glib-object)')
 ENDS = re.compile(r'(?<![\w.>])(_exit|exit|abort|quick_exit|g_error)\s*\(')
 # A frame clock that always wants its next frame starves idle sources (SPICE's) where drawing is slow.
 ENDLESS = re.compile(r'\b(GtkSpinner|AdwSpinner|gtk_spinner_\w+|adw_spinner_\w+)\b')
+# Posts a call that cannot be taken back: a device may be gone when it comes.
+POSTS = re.compile(r'\bvmm_worker_post\s*\(')
 CHILDREN = ('vmm/save-fork.c',)  # where a forked child has its end: _exit alone
 UAPI_HEADERS = ('linux/pci*.h', 'linux/virtio*.h', 'linux/vfio*.h', 'linux/kvm*.h', 'linux/vhost*.h',
                 'asm/kvm*.h', 'x86_64-linux-gnu/asm/kvm*.h', 'linux/iommufd.h')
@@ -88,7 +90,8 @@ class Lint:
     def check(self):
         rules = ['layer arrows', 'private headers', 'no GObject, GIO or GTK below app',
                  'no exit, abort or g_error outside the programs', 'no names of the kernel\'s headers',
-                 'licence header', 'no tabs in C', 'no endless animation but AlcoveSpinner']
+                 'licence header', 'no tabs in C', 'no endless animation but AlcoveSpinner',
+                 'calls to a worker by vmm/post.h']
         for r in rules:
             self.found[r] = []
         for path in files(self.root):
@@ -127,6 +130,8 @@ class Lint:
             m = SYSTEM_REFUSED.search(raw) if raw.lstrip().startswith('#') else None
             if m and top in CORE:
                 self.add('no GObject, GIO or GTK below app', path, n, raw.strip())
+            if top != 'vmm' and POSTS.search(line):
+                self.add('calls to a worker by vmm/post.h', path, n, line.strip())
             ends = ENDS.search(line)
             if ends and path in CHILDREN and ends.group(1) == '_exit':
                 ends = None

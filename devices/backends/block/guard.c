@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "devices/backends/block/histogram.h"
+#include "vmm/post.h"
 
 typedef struct _Guard Guard;
 typedef struct _GuardQueue GuardQueue;
@@ -13,13 +14,13 @@ typedef struct
   BlockRequest *head, *tail;
 } RequestList;
 
-/* What one worker has here. A posted retry holds a reference. */
+/* What one worker has here. */
 struct _GuardQueue
 {
-  gint refs; /* atomic */
   GuardQueue *next;
-  Guard *guard; /* atomic; NULL: closed */
+  Guard *guard;
   VmmWorker *worker;
+  VmmPost *retry;
   /* The following: on the worker. */
   guint n_inflight, n_held;
   gboolean settling; /* limits do not count: everything is to come to an end */
@@ -79,14 +80,8 @@ pop (RequestList *list)
   return request;
 }
 
-static void
-queue_unref (GuardQueue *queue)
-{
-  if (g_atomic_int_dec_and_test (&queue->refs))
-    g_free (queue);
-}
-
 static void on_timer (gpointer user_data);
+static void retry_queue (gpointer user_data);
 
 static GuardQueue *
 find_queue (Guard *self, VmmWorker *worker)
@@ -97,9 +92,9 @@ find_queue (Guard *self, VmmWorker *worker)
     if (queue->worker == worker)
       return queue;
   queue = g_new0 (GuardQueue, 1);
-  queue->refs = 1;
   queue->guard = self;
   queue->worker = worker;
+  queue->retry = vmm_post_new (worker, retry_queue, queue);
   /* Only the worker itself adds its queue. */
   do
     queue->next = g_atomic_pointer_get (&self->queues);
@@ -284,16 +279,11 @@ static void
 retry_queue (gpointer user_data)
 {
   GuardQueue *queue = user_data;
+  RequestList held = take_held (queue);
+  BlockRequest *request;
 
-  if (g_atomic_pointer_get (&queue->guard) != NULL)
-    {
-      RequestList held = take_held (queue);
-      BlockRequest *request;
-
-      while ((request = pop (&held)) != NULL)
-        forward (queue, request);
-    }
-  queue_unref (queue);
+  while ((request = pop (&held)) != NULL)
+    forward (queue, request);
 }
 
 void
@@ -302,10 +292,7 @@ block_guard_retry (BlockBackend *backend)
   Guard *self = (Guard *)backend;
 
   for (GuardQueue *queue = g_atomic_pointer_get (&self->queues); queue != NULL; queue = queue->next)
-    {
-      g_atomic_int_inc (&queue->refs);
-      vmm_worker_post (queue->worker, retry_queue, queue);
-    }
+    vmm_post_schedule (queue->retry);
 }
 
 guint
@@ -356,8 +343,8 @@ guard_close (BlockBackend *backend)
   for (; queue != NULL; queue = next)
     {
       next = queue->next;
-      g_atomic_pointer_set (&queue->guard, NULL);
-      queue_unref (queue);
+      vmm_post_free (queue->retry);
+      g_free (queue);
     }
   block_backend_close (self->inner);
   g_mutex_clear (&self->lock);

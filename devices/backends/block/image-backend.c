@@ -16,6 +16,7 @@
 
 #include "devices/backends/block/file-private.h"
 #include "devices/backends/block/image.h"
+#include "vmm/post.h"
 #include "vmm/thread.h"
 
 #define SECTOR       512u
@@ -33,11 +34,9 @@ typedef struct
 
 typedef struct _Transfer Transfer;
 
-/* What one worker has under way here. A call that is posted to the worker holds a reference: it may
- * run when the back end is closed. */
+/* What one worker has under way here. */
 struct _ImageQueue
 {
-  gint refs; /* atomic */
   ImageQueue *next;
   ImageBackend *backend;
   VmmWorker *worker;
@@ -46,7 +45,7 @@ struct _ImageQueue
   GMutex lock;
   GCond cond;
   RequestList done; /* lock */
-  gboolean posted;  /* lock */
+  VmmPost *deliver;
 };
 
 /* A request on the fast way; backend_data[1]. */
@@ -117,10 +116,9 @@ finish (BlockRequest *request, int result)
 }
 
 static void
-queue_unref (ImageQueue *queue)
+queue_free (ImageQueue *queue)
 {
-  if (!g_atomic_int_dec_and_test (&queue->refs))
-    return;
+  vmm_post_free (queue->deliver);
   while (queue->spare != NULL)
     {
       Transfer *transfer = queue->spare;
@@ -133,6 +131,8 @@ queue_unref (ImageQueue *queue)
   g_free (queue);
 }
 
+static void on_done (gpointer user_data);
+
 static ImageQueue *
 find_queue (ImageBackend *self, VmmWorker *worker)
 {
@@ -142,9 +142,9 @@ find_queue (ImageBackend *self, VmmWorker *worker)
     if (queue->worker == worker)
       return queue;
   queue = g_new0 (ImageQueue, 1);
-  queue->refs = 1;
   queue->backend = self;
   queue->worker = worker;
+  queue->deliver = vmm_post_new (worker, on_done, queue);
   g_mutex_init (&queue->lock);
   g_cond_init (&queue->cond);
   /* Only the worker itself adds its queue. */
@@ -193,7 +193,7 @@ run_rest (ImageBackend *self, BlockRequest *request)
 }
 
 static void
-take_done (ImageQueue *queue, gboolean posted)
+take_done (ImageQueue *queue)
 {
   RequestList done;
   BlockRequest *request;
@@ -201,8 +201,6 @@ take_done (ImageQueue *queue, gboolean posted)
   g_mutex_lock (&queue->lock);
   done = queue->done;
   queue->done = (RequestList){ NULL, NULL };
-  if (posted)
-    queue->posted = FALSE;
   g_mutex_unlock (&queue->lock);
   while ((request = pop (&done)) != NULL)
     finish (request, GPOINTER_TO_INT (request->backend_data[3]));
@@ -211,10 +209,7 @@ take_done (ImageQueue *queue, gboolean posted)
 static void
 on_done (gpointer user_data)
 {
-  ImageQueue *queue = user_data;
-
-  take_done (queue, TRUE);
-  queue_unref (queue);
+  take_done (user_data);
 }
 
 static void
@@ -226,12 +221,7 @@ give_back (BlockRequest *request, int result)
   g_mutex_lock (&queue->lock);
   push (&queue->done, request);
   g_cond_signal (&queue->cond);
-  if (!queue->posted)
-    {
-      queue->posted = TRUE;
-      g_atomic_int_inc (&queue->refs);
-      vmm_worker_post (queue->worker, on_done, queue);
-    }
+  vmm_post_schedule (queue->deliver);
   g_mutex_unlock (&queue->lock);
 }
 
@@ -535,7 +525,7 @@ image_drain (BlockBackend *backend, VmmWorker *worker)
     {
       /* First what runs here, which a slow operation may be waiting for. */
       vmm_worker_drain_aio (worker);
-      take_done (queue, FALSE);
+      take_done (queue);
       if (queue->n_inflight == 0 || vmm_worker_get_n_aio (worker) > 0)
         continue;
       g_mutex_lock (&queue->lock);
@@ -590,7 +580,7 @@ image_close (BlockBackend *backend)
   for (; queue != NULL; queue = next)
     {
       next = queue->next;
-      queue_unref (queue);
+      queue_free (queue);
     }
   block_image_close (self->image);
   g_cond_clear (&self->work);

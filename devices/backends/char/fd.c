@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "devices/backends/char/char.h"
+#include "vmm/post.h"
 
 #define BUFFER_MAX 65536
 #define READ_MAX   1024
@@ -24,7 +25,8 @@ typedef struct
   const CharReceiver *receiver;
   gpointer device;
   VmmSource *in, *out;
-  GMutex lock; /* protects what follows */
+  VmmPost *read_post, *more_post; /* while attached */
+  GMutex lock;                    /* protects what follows */
   GByteArray *pending;
   void (*writable) (gpointer user_data);
   gpointer writable_data;
@@ -127,8 +129,6 @@ on_writable (int fd, guint32 events, gpointer user_data)
     callback (data);
 }
 
-static void read_file_soon (CharFd *self);
-
 /* One read's worth; FALSE at the end of input or when the device has no room. */
 static gboolean
 read_some (CharFd *self)
@@ -174,14 +174,10 @@ read_file (gpointer user_data)
   CharFd *self = user_data;
 
   if (self->worker != NULL && self->in_fd >= 0 && self->reading && read_some (self))
-    read_file_soon (self);
+    vmm_post_schedule (self->read_post);
 }
 
-static void
-read_file_soon (CharFd *self)
-{
-  vmm_worker_post (self->worker, read_file, self);
-}
+static void do_read_more (gpointer user_data);
 
 static void
 fd_attach (CharBackend *backend, VmmWorker *worker, const CharReceiver *receiver, gpointer device)
@@ -192,13 +188,15 @@ fd_attach (CharBackend *backend, VmmWorker *worker, const CharReceiver *receiver
   self->receiver = receiver;
   self->device = device;
   self->reading = self->in_fd >= 0;
+  self->read_post = vmm_post_new (worker, read_file, self);
+  self->more_post = vmm_post_new (worker, do_read_more, self);
   g_mutex_lock (&self->lock);
   if (self->out_fd >= 0 && !self->out_is_file && !self->closed)
     self->out = vmm_worker_add_fd (worker, self->out_fd, self->pending->len > 0 ? EPOLLOUT : 0,
                                    on_writable, self);
   g_mutex_unlock (&self->lock);
   if (self->in_fd >= 0 && self->in_is_file)
-    read_file_soon (self);
+    vmm_post_schedule (self->read_post);
   else if (self->in_fd >= 0)
     self->in = vmm_worker_add_fd (worker, self->in_fd, EPOLLIN, on_readable, self);
 }
@@ -221,8 +219,11 @@ fd_detach (CharBackend *backend)
 {
   CharFd *self = (CharFd *)backend;
 
-  if (self->worker != NULL)
-    vmm_worker_call (self->worker, do_detach, self);
+  if (self->worker == NULL)
+    return;
+  vmm_worker_call (self->worker, do_detach, self);
+  g_clear_pointer (&self->read_post, vmm_post_free);
+  g_clear_pointer (&self->more_post, vmm_post_free);
 }
 
 static void
@@ -236,7 +237,7 @@ do_read_more (gpointer user_data)
   if (self->in != NULL)
     vmm_source_set_events (self->in, EPOLLIN);
   else if (self->in_is_file)
-    read_file_soon (self);
+    vmm_post_schedule (self->read_post);
 }
 
 static void
@@ -245,7 +246,7 @@ fd_can_receive_more (CharBackend *backend)
   CharFd *self = (CharFd *)backend;
 
   if (self->worker != NULL)
-    vmm_worker_post (self->worker, do_read_more, self);
+    vmm_post_schedule (self->more_post);
 }
 
 static void

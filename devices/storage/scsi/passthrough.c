@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "devices/storage/scsi/scsi-private.h"
+#include "vmm/post.h"
 
 #define THREADS       4
 #define TIMEOUT_MS    60000
@@ -89,16 +90,13 @@ static const guint8 drive_commands[256] = {
 
 typedef struct _Job Job;
 
-/* Shared with the threads and with calls posted to the worker. */
 typedef struct
 {
-  gint refs; /* atomic */
   ScsiPassthroughIo io;
-  VmmWorker *worker;
+  VmmPost *deliver; /* to the worker */
   GMutex lock;
   GCond returned;
   Job *done;           /* back from the device; lock */
-  gboolean posted;     /* a call to deliver them; lock */
   ScsiUnit *unit;      /* worker only; NULL: gone */
   guint8 type;         /* peripheral device type */
   gboolean has_limits; /* has a VPD page B0h of its own */
@@ -119,10 +117,9 @@ struct _Job
 };
 
 static void
-device_unref (Passthrough *device)
+device_free (Passthrough *device)
 {
-  if (!g_atomic_int_dec_and_test (&device->refs))
-    return;
+  vmm_post_free (device->deliver);
   if (device->io.close != NULL)
     device->io.close (device->io.user_data);
   g_mutex_clear (&device->lock);
@@ -238,9 +235,7 @@ deliver (gpointer user_data)
   Passthrough *device = user_data;
 
   g_mutex_lock (&device->lock);
-  device->posted = FALSE;
   finish_jobs (device);
-  device_unref (device);
 }
 
 /* ---- the device, on a thread ---- */
@@ -255,12 +250,7 @@ run_job (gpointer data, gpointer user_data)
   g_mutex_lock (&device->lock);
   job->next = device->done;
   device->done = job;
-  if (!device->posted)
-    {
-      device->posted = TRUE;
-      g_atomic_int_inc (&device->refs);
-      vmm_worker_post (device->worker, deliver, device);
-    }
+  vmm_post_schedule (device->deliver);
   g_cond_signal (&device->returned);
   g_mutex_unlock (&device->lock);
 }
@@ -385,7 +375,7 @@ passthrough_free (ScsiUnit *unit)
   if (device == NULL)
     return;
   g_thread_pool_free (device->pool, FALSE, TRUE);
-  device_unref (device);
+  device_free (device);
 }
 
 static const ScsiUnitOps passthrough_ops = {
@@ -471,14 +461,13 @@ scsi_passthrough_new_with_io (VmmWorker *worker,
   Passthrough *device = g_new0 (Passthrough, 1);
   ScsiUnit *unit;
 
-  device->refs = 1;
   device->io = *io;
-  device->worker = worker;
+  device->deliver = vmm_post_new (worker, deliver, device);
   g_mutex_init (&device->lock);
   g_cond_init (&device->returned);
   if (!identify (device, name, error))
     {
-      device_unref (device);
+      device_free (device);
       return NULL;
     }
   device->pool = g_thread_pool_new (run_job, device, THREADS, FALSE, NULL);

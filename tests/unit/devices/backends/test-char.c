@@ -262,6 +262,25 @@ test_fd_file_input (Fixture *f, gconstpointer data)
   end (backend);
 }
 
+/* The device goes while the next piece of the file is on its way to it. */
+static void
+test_fd_file_detached (Fixture *f, gconstpointer data)
+{
+  CharBackend *backend = char_fd_new (open ("/dev/zero", O_RDONLY | O_CLOEXEC), -1, NULL);
+  gsize n;
+
+  attach (f, backend);
+  vmm_worker_iterate (vmm_machine_get_worker (f->h->machine), 0);
+  g_assert_cmpuint (f->received->len, >, 0);
+  f->room = 0;
+  backend->ops->can_receive_more (backend);
+  f->room = 4096;
+  n = f->received->len;
+  end (backend);
+  harness_run (f->h);
+  g_assert_cmpuint (f->received->len, ==, n);
+}
+
 static void
 test_null (Fixture *f, gconstpointer data)
 {
@@ -284,6 +303,7 @@ main (int argc, char **argv)
   ADD ("/char/file-and-tee", test_file_and_tee);
   ADD ("/char/fd/pipes", test_fd_pipes);
   ADD ("/char/fd/file-input", test_fd_file_input);
+  ADD ("/char/fd/file-detached", test_fd_file_detached);
   ADD ("/char/null", test_null);
   return g_test_run ();
 }

@@ -143,7 +143,7 @@ set_up_slow (Fixture *f, gconstpointer data)
   memset (f, 0, sizeof *f);
   f->slow.parent.ops = &slow_ops;
   f->slow.held = g_ptr_array_new ();
-  plug (f, &f->slow.parent, 1);
+  plug (f, &f->slow.parent, data != NULL ? (guint)g_ascii_strtoull (data, NULL, 10) : 1);
 }
 
 static void
@@ -436,6 +436,32 @@ test_reset_in_flight (Fixture *f, gconstpointer data)
   g_assert_cmpuint (f->slow.held->len, ==, 3);
 }
 
+/* Requests have ended, and their notification is on its way, when the disk is taken out; others are
+ * still under way. Nothing of it may come later. */
+static void
+test_unplug_in_flight (Fixture *f, gconstpointer data)
+{
+  VirtioDriver *d = &f->d;
+
+  virtio_driver_start (d, ALL, 2);
+  for (guint q = 0; q < 2; q++)
+    {
+      for (guint i = 0; i < 8; i++)
+        start (f, q, q * 8 + i, i % 2, i, 512, !(i % 2));
+      virtio_driver_kick (d, q);
+    }
+  g_assert_cmpuint (f->slow.held->len, ==, 16);
+  for (guint i = 0; i < 12; i++)
+    {
+      BlockRequest *request = g_ptr_array_steal_index (f->slow.held, i % f->slow.held->len);
+
+      request->done (request, 0);
+    }
+  virtio_driver_unplug (d);
+  g_assert_cmpuint (f->slow.held->len, ==, 0);
+  harness_run (d->h);
+}
+
 static void
 test_save_load (Fixture *f, gconstpointer data)
 {
@@ -474,6 +500,7 @@ main (int argc, char **argv)
   ADD ("errors", test_errors, NULL, set_up_slow);
   ADD ("write-through", test_write_through, NULL, set_up_slow);
   ADD ("reset-in-flight", test_reset_in_flight, NULL, set_up_slow);
+  ADD ("unplug-in-flight", test_unplug_in_flight, "2", set_up_slow);
   ADD ("save-load", test_save_load, NULL, set_up);
   ADD ("storm", test_storm, NULL, set_up);
   return g_test_run ();

@@ -812,6 +812,41 @@ test_reset_in_flight (Fixture *f, gconstpointer data)
   g_assert_cmpuint (f->disk.held->len, ==, 1);
 }
 
+/* Units are taken out, then the controller, with commands under way and the notification of those that
+ * have ended on its way. */
+static void
+test_unplug_in_flight (Fixture *f, gconstpointer data)
+{
+  static const guint8 read[] = { 0x28, 0, 0, 0, 0, 1, 0, 0, 1 };
+  VirtioDriver *d = &f->d;
+
+  boot (f);
+  attach (f, "disk.more", 1, 0, SCSI_KIND_DISK, &f->more);
+  ready (f, 1, 0);
+  for (guint round = 0; round < 2; round++)
+    {
+      f->disk.hold = f->more.hold = TRUE;
+      for (guint i = 0; i < 8; i++)
+        start (f, FIRST + i % 4, i, round == 0 ? i % 2 : 0, 0, read, sizeof read, 512, 0);
+      for (guint q = 0; q < 4; q++)
+        virtio_driver_kick (d, FIRST + q);
+      g_assert_cmpuint (f->disk.held->len + f->more.held->len, ==, 8);
+      fake_block_finish_one (&f->disk);
+      if (round == 0)
+        {
+          g_assert_true (virtio_scsi_detach (f->device, "disk.more", NULL));
+          g_assert_cmpuint (f->more.held->len, ==, 0);
+          harness_run (d->h);
+          f->disk.hold = FALSE;
+          fake_block_finish (&f->disk);
+          boot (f);
+        }
+    }
+  virtio_driver_unplug (d);
+  g_assert_cmpuint (f->disk.held->len, ==, 0);
+  harness_run (d->h);
+}
+
 static void
 test_save_load (Fixture *f, gconstpointer data)
 {
@@ -969,6 +1004,7 @@ main (int argc, char **argv)
   ADD ("missed-events", test_missed_events);
   ADD ("no-features", test_no_features);
   ADD ("reset-in-flight", test_reset_in_flight);
+  ADD ("unplug-in-flight", test_unplug_in_flight);
   ADD ("save-load", test_save_load);
   ADD ("held", test_held);
   ADD ("storm", test_storm);

@@ -35,6 +35,15 @@ virtio_driver_finish (VirtioDriver *d)
   pci_bus_free (d->bus);
 }
 
+void
+virtio_driver_unplug (VirtioDriver *d)
+{
+  VmmDevice *device = &g_steal_pointer (&d->device)->parent.parent;
+
+  vmm_device_unrealize (device);
+  vmm_device_free (device);
+}
+
 VmmDevice *
 virtio_driver_new_device (VirtioDriver *d, const VmmDeviceOps *ops)
 {

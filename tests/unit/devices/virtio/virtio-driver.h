@@ -33,6 +33,8 @@ VmmDevice *virtio_driver_new_device (VirtioDriver *d, const VmmDeviceOps *ops);
 void virtio_driver_probe (VirtioDriver *d, VmmDevice *device);
 /* (again after a machine reset) */
 void virtio_driver_set_bars (VirtioDriver *d);
+/* Takes the device out and frees it, as hot-unplug does. */
+void virtio_driver_unplug (VirtioDriver *d);
 void virtio_driver_enable_msix (VirtioDriver *d);
 
 guint64 virtio_driver_read (VirtioDriver *d, guint64 offset, guint size); /* common */
