@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* alcove import. */
 #include <stdio.h>
+#include <string.h>
 
 #include "app/cli/disk-private.h"
 #include "app/cli/report-private.h"
+#include "app/create.h"
 #include "app/import/import.h"
 #include "app/paths.h"
 
@@ -121,6 +123,17 @@ list_boxes (void)
   return ALCOVE_EXIT_DONE;
 }
 
+/* An import never writes over a machine: one of the same name keeps its folder. */
+static void
+say_of_namesake (const AlcoveImport *import, const AlcoveImportSpec *spec, const char *id)
+{
+  g_autofree char *wanted = alcove_create_dup_folder_name (
+      spec->name != NULL && *spec->name != '\0' ? spec->name : import->title);
+
+  if (strcmp (wanted, id) != 0)
+    cli_say ("There is a machine %s already, which stays as it is: the new one is %s", wanted, id);
+}
+
 static int
 run_import (Cli *cli, AlcoveImport *import, const AlcoveImportSpec *spec, gboolean json)
 {
@@ -136,6 +149,7 @@ run_import (Cli *cli, AlcoveImport *import, const AlcoveImportSpec *spec, gboole
   if (folder == NULL)
     return cli_fail (cli, error);
   id = g_path_get_basename (folder);
+  say_of_namesake (import, spec, id);
   if (json)
     {
       JsonObject *object = import_to_json (import);

@@ -348,6 +348,29 @@ test_cd_saved (void)
   g_assert_null (strstr (last_out, iso));
 }
 
+/* A machine of the same name is never written over. */
+static void
+test_import_namesake (void)
+{
+  g_autofree char *disk = g_build_filename (app_dirs_root, "other.img", NULL);
+  g_autofree char *conf =
+      g_build_filename (app_dirs_root, "data/alcove/machines/namesake/machine.conf", NULL);
+  g_autofree char *command = g_strdup_printf ("import %s --format raw --name Namesake", disk);
+  g_autofree char *sector = g_strnfill (512, 'o');
+  g_autofree char *before = NULL, *after = NULL;
+
+  g_assert_true (g_file_set_contents (disk, sector, 512, NULL));
+  g_assert_cmpint (run (command), ==, 0);
+  g_assert_cmpstr (last_out, ==, "namesake\n");
+  g_assert_null (strstr (last_err, "already"));
+  g_assert_true (g_file_get_contents (conf, &before, NULL, NULL));
+  g_assert_cmpint (run (command), ==, 0);
+  g_assert_cmpstr (last_out, ==, "namesake-2\n");
+  assert_in (last_err, "stays as it is");
+  g_assert_true (g_file_get_contents (conf, &after, NULL, NULL));
+  g_assert_cmpstr (before, ==, after);
+}
+
 static void
 test_clone (void)
 {
@@ -679,6 +702,7 @@ main (int argc, char **argv)
   g_test_add_func ("/cli/snapshots", test_snapshots);
   g_test_add_func ("/cli/disks-come-and-go", test_disks_come_and_go);
   g_test_add_func ("/cli/clone", test_clone);
+  g_test_add_func ("/cli/import-namesake", test_import_namesake);
   g_test_add_func ("/cli/cd-saved", test_cd_saved);
   g_test_add_func ("/cli/cd", test_cd);
   g_test_add_func ("/cli/console", test_console);
