@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <linux/fb.h>
+#include <linux/kd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,17 @@ typedef struct
   uint32_t stride;
   uint8_t *pixels;
 } Frame;
+
+/* The text console keeps off the screen from here on, its cursor too. */
+static void
+silence_console (void)
+{
+  int fd = open ("/dev/tty0", O_RDWR | O_CLOEXEC | O_NOCTTY);
+
+  if (fd < 0 || ioctl (fd, KDSETMODE, KD_GRAPHICS) < 0)
+    perror ("/dev/tty0");
+  close (fd);
+}
 
 static bool
 frame_open (Frame *f, const char *path)
@@ -127,5 +139,6 @@ guest_frame (int argc, char **argv)
       perror (argv[2]);
       return 1;
     }
+  silence_console ();
   return argc == 3 ? paint (&f) : fill (&f, (unsigned)atoi (argv[3]));
 }

@@ -12,8 +12,10 @@ WORDS = ['nvme', 'frame', 'draw', 'sound', 'usb', 'nic1', 'nic0']
 NAMES = ['gpu0', 'sound0', 'gpu1', 'nvme0', 'nic0', 'xhci0', 'nic1']
 
 
-def peer(suite, name, initrd, found):
-    argv = ['-kernel', image('kernel'), '-initrd', initrd, '-append', CMDLINE]
+def peer(suite, name, initrd, found, word):
+    argv = ['-kernel', image('kernel'), '-initrd', initrd, '-append', CMDLINE,
+            '-drive', f'if=none,id=word,file={word.path},format=raw',
+            '-device', 'virtio-blk-pci,drive=word']
     for i, at in enumerate(found):
         if at.endswith('.1'):
             argv += ['-device', f'vfio-pci,host={at},bus=p{i - 1},addr=0.1']
@@ -26,14 +28,15 @@ def peer(suite, name, initrd, found):
 def use(suite, kind):
     monitor = hostpci.Monitor()
     passed.prepare()
-    initrd = suite.initrd('all', passed.FUNCTIONS + '\n'.join(WORDS) + '\nmodes\necho ALL-DONE\n'
-                          'sleep 5\n', passed.MODULES)
+    word = passed.Word(suite)
+    initrd = suite.initrd('all', passed.FUNCTIONS + '\n'.join(WORDS) + '\nmodes\necho ALL-DONE\njobs\n', passed.MODULES)
     with hostpci.lent(*NAMES) as found:
-        with peer(suite, kind, initrd, found) as guest:
+        with peer(suite, kind, initrd, found, word) as guest:
             guest.wait_serial('^ALL-DONE', 120)
             text = guest.serial()
             passed.check_guest(suite, text, monitor, WORDS)
             passed.check_interrupts(suite, text, WORDS)
+            passed.check_jobs(suite, guest, word)
             guest.wait_exit(30)
     passed.check_host(suite, WORDS)
 
