@@ -10,8 +10,9 @@
 /**
  * AlcoveUiMain:
  * @argc: number of arguments
- * @argv: "alcove", then either nothing (the library window) or "--view" and a machine: its folder
- *        name, uuid, name, or the path of its folder (which need not be in the library)
+ * @argv: "alcove", then either nothing (the library window), or "--view" and a machine: its folder
+ *        name, uuid, name, or the path of its folder (which need not be in the library), or
+ *        "--import" and the path of a file: the assistant that makes a machine of it
  *
  * The module exports `int alcove_ui_main (int argc, char **argv)` with this type. Returns: the exit
  * status. Thread: the main thread.

@@ -294,6 +294,9 @@ alcove_application_command_line (GApplication *application, GApplicationCommandL
 
   if (g_variant_dict_lookup (options, "view", "&s", &what))
     open_machine (ALCOVE_APPLICATION (application), what);
+  else if (g_variant_dict_lookup (options, "import", "&s", &what))
+    g_action_group_activate_action (G_ACTION_GROUP (application), "import-file",
+                                    g_variant_new_string (what));
   else
     g_application_activate (application);
   return 0;
@@ -325,6 +328,8 @@ alcove_application_init (AlcoveApplication *self)
 {
   g_application_add_main_option (G_APPLICATION (self), "view", 0, 0, G_OPTION_ARG_STRING,
                                  N_ ("Open the window of a machine"), N_ ("MACHINE"));
+  g_application_add_main_option (G_APPLICATION (self), "import", 0, 0, G_OPTION_ARG_STRING,
+                                 N_ ("Look at a machine of another program"), N_ ("FILE"));
 }
 
 /**

@@ -27,7 +27,6 @@ struct _AlcoveCreateWindow
   bool name_edited; /* by the user: the file's name is not proposed any more */
   bool touched;     /* the user has tried to create: empty answers are now wrong */
 
-  GtkButton *create_button;
   GtkStack *stack;
   AdwToastOverlay *toasts;
   AdwComboRow *source_row;
@@ -216,7 +215,7 @@ on_created (GObject *source, GAsyncResult *result, gpointer data)
       return;
     }
   gtk_stack_set_visible_child_name (self->stack, "questions");
-  gtk_widget_set_sensitive (GTK_WIDGET (self->create_button), TRUE);
+  gtk_widget_action_set_enabled (GTK_WIDGET (self), "create.create", TRUE);
   if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     {
       gtk_label_set_text (self->problem_label, error->message);
@@ -233,6 +232,8 @@ on_create (GtkWidget *widget, const char *action, GVariant *parameter)
   g_autofree char *problem = NULL;
   AlcoveCreateSpec spec;
 
+  if (self->cancellable)
+    return;
   self->touched = true;
   update (self);
   problem = find_problem (self);
@@ -274,7 +275,7 @@ on_create (GtkWidget *widget, const char *action, GVariant *parameter)
   gtk_progress_bar_set_fraction (self->progress, 0);
   gtk_progress_bar_set_text (self->progress, "");
   gtk_stack_set_visible_child_name (self->stack, "progress");
-  gtk_widget_set_sensitive (GTK_WIDGET (self->create_button), FALSE);
+  gtk_widget_action_set_enabled (GTK_WIDGET (self), "create.create", FALSE);
   alcove_library_create_async (self->library, &spec, on_progress, self, self->cancellable,
                                on_created, g_object_ref (self));
 }
@@ -327,7 +328,6 @@ alcove_create_window_class_init (AlcoveCreateWindowClass *klass)
   gtk_widget_class_set_template_from_resource (widget_class,
                                                "/io/github/alcove_vm/Alcove/create-window.ui");
 #define BIND(child) gtk_widget_class_bind_template_child (widget_class, AlcoveCreateWindow, child)
-  BIND (create_button);
   BIND (stack);
   BIND (toasts);
   BIND (source_row);

@@ -88,6 +88,8 @@ static void
 print_help (FILE *to)
 {
   fputs ("Usage: alcove                      open the window\n"
+         "       alcove PATH                 the window of the machine in a folder, or the import\n"
+         "                                   assistant for a file; PATH has a /\n"
          "       alcove VERB [NAME] [options]\n\n"
          "Virtual machines on /dev/kvm.\n\nVerbs:\n",
          to);
@@ -133,6 +135,26 @@ run_verb (const CliVerb *verb, int argc, char **argv, AlcoveCliWindow window)
   return status;
 }
 
+/* What the desktop opens with us. */
+static int
+open_path (const char *path, AlcoveCliWindow window)
+{
+  /* The window may be another process's, with another working folder. */
+  g_autofree char *absolute = g_canonicalize_filename (path, NULL);
+
+  if (!g_file_test (absolute, G_FILE_TEST_EXISTS))
+    {
+      cli_say ("\"%s\" is not there: check the path", absolute);
+      return ALCOVE_EXIT_FAILED;
+    }
+  if (window == NULL)
+    {
+      cli_say ("This build has no window: \"alcove import\" does the same here");
+      return ALCOVE_EXIT_FAILED;
+    }
+  return window (g_file_test (absolute, G_FILE_TEST_IS_DIR) ? "--view" : "--import", absolute);
+}
+
 int
 alcove_cli_main (int argc, char **argv, AlcoveCliWindow window)
 {
@@ -141,7 +163,7 @@ alcove_cli_main (int argc, char **argv, AlcoveCliWindow window)
   if (argc < 2)
     {
       if (window != NULL)
-        return window (NULL);
+        return window (NULL, NULL);
       print_help (stderr);
       return ALCOVE_EXIT_USAGE;
     }
@@ -159,5 +181,7 @@ alcove_cli_main (int argc, char **argv, AlcoveCliWindow window)
   for (gsize i = 0; i < G_N_ELEMENTS (verbs); i++)
     if (strcmp (argv[1], verbs[i].name) == 0)
       return run_verb (&verbs[i], argc - 1, argv + 1, window);
+  if (argc == 2 && strchr (argv[1], '/') != NULL)
+    return open_path (argv[1], window);
   return unknown_verb (argv[1]);
 }

@@ -16,12 +16,13 @@ typedef enum
 
 /**
  * AlcoveCliWindow:
- * @machine: (nullable): a machine to show; NULL for the library
+ * @option: (nullable): "--view" or "--import"; NULL for the library
+ * @value: (nullable): the machine to show, or the file to look at
  *
  * Opens the window and returns when it is closed, with the exit status. Given by the program, so
  * that nothing here knows GTK.
  */
-typedef int (*AlcoveCliWindow) (const char *machine);
+typedef int (*AlcoveCliWindow) (const char *option, const char *value);
 
 /* argv as in main. window: (nullable) verbs that need one then say that it is not built. Returns:
  * the exit status. */

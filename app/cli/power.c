@@ -159,7 +159,7 @@ cli_view (Cli *cli, int argc, char **argv)
       return ALCOVE_EXIT_FAILED;
     }
   if (arguments[0] == NULL)
-    return cli->window (NULL);
+    return cli->window (NULL, NULL);
   machine = cli_find (cli, arguments[0], &status);
   if (machine == NULL)
     return status;
@@ -167,5 +167,5 @@ cli_view (Cli *cli, int argc, char **argv)
   /* The window has its own; ours would only double the work. */
   g_clear_object (&machine);
   g_clear_object (&cli->library);
-  return cli->window (folder);
+  return cli->window ("--view", folder);
 }

@@ -8,11 +8,11 @@
 #include "app/ui-entry.h"
 
 static int
-open_window (const char *machine)
+open_window (const char *option, const char *value)
 {
   g_autofree char *path = alcove_paths_dup_ui_module ();
-  char program[] = "alcove", view[] = "--view";
-  char *argv[] = { program, view, (char *)machine, NULL };
+  char program[] = "alcove";
+  char *argv[] = { program, (char *)option, (char *)value, NULL };
   AlcoveUiMain ui_main;
   /* Never closed: GTK cannot be unloaded. */
   GModule *module = g_module_open (path, G_MODULE_BIND_LOCAL | G_MODULE_BIND_LAZY);
@@ -22,12 +22,7 @@ open_window (const char *machine)
       fprintf (stderr, "alcove: The window cannot be loaded: %s\n", g_module_error ());
       return ALCOVE_EXIT_FAILED;
     }
-  if (machine == NULL)
-    {
-      argv[1] = NULL;
-      return ui_main (1, argv);
-    }
-  return ui_main (3, argv);
+  return ui_main (option == NULL ? 1 : 3, argv);
 }
 
 int
