@@ -129,7 +129,12 @@ publish (AlcoveCloneJob *job, const char *from, GError **error)
       g_autofree char *path = g_build_filename (job->machines, name, NULL);
 
       if (renameat2 (AT_FDCWD, from, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
-        return alcove_files_sync_folder (job->machines, error) ? g_steal_pointer (&path) : NULL;
+        {
+          if (alcove_files_sync_folder (job->machines, error))
+            return g_steal_pointer (&path);
+          alcove_paths_remove_tree (path); /* what failed is not there */
+          return NULL;
+        }
       if (errno != EEXIST)
         {
           (void)alcove_files_set_error (error, errno, path, "cannot be made");

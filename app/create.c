@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "app/disk-tools.h"
+#include "app/files.h"
 #include "app/paths.h"
 
 #define MIB            (1024 * 1024)
@@ -192,14 +193,6 @@ report (Job *job, guint64 done, guint64 total)
     }
 }
 
-static gboolean
-fail_errno (GError **error, int saved, const char *path, const char *what)
-{
-  g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (saved), "%s %s: %s", path, what,
-               g_strerror (saved));
-  return FALSE;
-}
-
 /* What the copy does, told and ended as the caller asked. */
 typedef struct
 {
@@ -225,7 +218,7 @@ check_source (const AlcoveCreateSpec *spec, GError **error)
   struct stat st;
 
   if (stat (spec->disk_source, &st) < 0)
-    return fail_errno (error, errno, spec->disk_source, "cannot be opened");
+    return alcove_files_set_error (error, errno, spec->disk_source, "cannot be opened");
   if (!S_ISREG (st.st_mode) || st.st_size == 0)
     {
       g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID,
@@ -284,7 +277,7 @@ make_disk (Job *job, const char *folder, GCancellable *cancellable, GError **err
     return FALSE;
   /* The guest's files are nobody else's business. */
   if (g_chmod (path, 0600) < 0)
-    return fail_errno (error, errno, path, "cannot be made private");
+    return alcove_files_set_error (error, errno, path, "cannot be made private");
   if (spec->disk_source == NULL)
     return TRUE;
   chain = alcove_disk_get_chain (path, spec->disk_format, error);
@@ -307,10 +300,15 @@ alcove_create_publish (const char *machines, const char *from, const char *title
       g_autofree char *path = g_build_filename (machines, name, NULL);
 
       if (renameat2 (AT_FDCWD, from, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
-        return g_steal_pointer (&path);
+        {
+          if (alcove_files_sync_folder (machines, error))
+            return g_steal_pointer (&path);
+          alcove_paths_remove_tree (path); /* what failed is not there */
+          return NULL;
+        }
       if (errno != EEXIST)
         {
-          (void)fail_errno (error, errno, path, "cannot be made");
+          (void)alcove_files_set_error (error, errno, path, "cannot be made");
           return NULL;
         }
     }
@@ -348,14 +346,14 @@ create_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *c
 
   if (g_mkdir_with_parents (job->machines, 0700) < 0)
     {
-      (void)fail_errno (&error, errno, job->machines, "cannot be made");
+      (void)alcove_files_set_error (&error, errno, job->machines, "cannot be made");
       g_task_return_error (task, error);
       return;
     }
   folder = g_build_filename (job->machines, ".new-XXXXXX", NULL);
   if (g_mkdtemp_full (folder, 0700) == NULL)
     {
-      (void)fail_errno (&error, errno, job->machines, "cannot take a new machine");
+      (void)alcove_files_set_error (&error, errno, job->machines, "cannot take a new machine");
       g_task_return_error (task, error);
       return;
     }
@@ -394,7 +392,7 @@ check_spec (const AlcoveCreateSpec *spec, GError **error)
     }
   for (gsize i = 0; i < G_N_ELEMENTS (paths); i++)
     if (paths[i] != NULL && g_access (paths[i], R_OK) < 0)
-      return fail_errno (error, errno, paths[i], "cannot be read");
+      return alcove_files_set_error (error, errno, paths[i], "cannot be read");
   return TRUE;
 }
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include "app/definition-private.h"
+#include "app/files.h"
 #include "app/suggest.h"
 
 struct _AlcoveDefinition
@@ -161,9 +162,7 @@ alcove_definition_save (AlcoveDefinition *self, GError **error)
           return FALSE;
         }
     }
-  if (!g_file_set_contents_full (self->path, text, (gssize)length,
-                                 G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600,
-                                 error))
+  if (!alcove_files_write (self->path, text, length, error))
     return FALSE;
   g_free (self->saved_text);
   self->saved_text = g_steal_pointer (&text);

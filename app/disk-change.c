@@ -360,6 +360,17 @@ read_backing (BlockImage *backing, guint64 offset, guint8 *buffer, gsize length)
   return n > 0 ? block_image_read (backing, offset, buffer, n) : 0;
 }
 
+/* Zeroes that stay when another image comes to lie behind: where nothing does now, the image need not
+ * note that they are zeroes, and does not. */
+static int
+put_zeroes (BlockImage *image, guint64 offset, const guint8 *zeroes, gsize length)
+{
+  guint64 behind = image->backing != NULL ? block_image_get_size (image->backing) : 0;
+
+  return offset + length <= behind ? block_image_write_zeroes (image, offset, length, FALSE)
+                                   : block_image_write (image, offset, zeroes, length);
+}
+
 /* What image does not hold itself must read the same over the new backing image. */
 static gboolean
 copy_differences (BlockImage *image,
@@ -395,7 +406,7 @@ copy_differences (BlockImage *image,
 
               if (memcmp (now + i, then + i, n) != 0)
                 result = alcove_disk_is_zero (now + i, n)
-                             ? block_image_write_zeroes (image, at + i, n, FALSE)
+                             ? put_zeroes (image, at + i, now + i, n)
                              : block_image_write (image, at + i, now + i, n);
             }
         }

@@ -51,10 +51,10 @@ alcove_disk_publish (const char *part, const char *path, gboolean replace, GErro
     result = g_file_test (path, G_FILE_TEST_EXISTS) ? -EEXIST
              : rename (part, path) < 0              ? -errno
                                                     : 0;
-  if (result == 0)
-    result = sync_folder_of (path);
-  else
+  if (result < 0)
     (void)unlink (part);
+  else if ((result = sync_folder_of (path)) < 0 && !replace)
+    (void)unlink (path); /* what failed is not there */
   return result == 0 || vmm_error_set_errno (error, result, "“%s” cannot be given its name", path);
 }
 

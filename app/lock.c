@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "app/error.h"
+#include "app/files.h"
 
 struct _AlcoveLock
 {
@@ -49,10 +50,7 @@ alcove_lock_acquire (const char *folder, const char *what, GError **error)
 
   if (fd < 0)
     {
-      int saved = errno;
-
-      g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (saved),
-                   "The lock file %s cannot be opened: %s", path, g_strerror (saved));
+      (void)alcove_files_set_error (error, errno, path, "cannot be opened for locking");
       return NULL;
     }
   if (fcntl (fd, F_OFD_SETLK, &range) < 0)
@@ -80,11 +78,8 @@ alcove_lock_acquire (const char *folder, const char *what, GError **error)
   text = g_strdup_printf ("%u %s\n", (guint)getpid (), what);
   if (ftruncate (fd, 0) < 0 || pwrite (fd, text, strlen (text), 0) < 0)
     {
-      int saved = errno;
-
+      (void)alcove_files_set_error (error, errno, path, "cannot be locked");
       close (fd);
-      g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (saved),
-                   "The lock file %s cannot be written: %s", path, g_strerror (saved));
       return NULL;
     }
   lock = g_new0 (AlcoveLock, 1);

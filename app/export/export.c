@@ -10,6 +10,7 @@
 
 #include "app/disk-tools.h"
 #include "app/export/export-private.h"
+#include "app/files.h"
 #include "app/lock.h"
 #include "app/paths.h"
 #include "app/work.h"
@@ -236,7 +237,7 @@ write_document (Export *export, AlcoveExportKind kind, const char *folder, GErro
       break;
     }
   path = g_build_filename (folder, name, NULL);
-  return g_file_set_contents (path, text, -1, error);
+  return alcove_files_write (path, text, strlen (text), error);
 }
 
 /* The UEFI variables go with a folder of our own. */
@@ -253,7 +254,7 @@ copy_firmware_vars (Export *export, const char *folder, GError **error)
   name = g_path_get_basename (from);
   to = g_build_filename (folder, name, NULL);
   return g_file_get_contents (from, &data, &length, error) &&
-         g_file_set_contents (to, data, (gssize)length, error);
+         alcove_files_write (to, data, length, error);
 }
 
 static gboolean

@@ -135,6 +135,8 @@ test_usage (void)
   assert_in (last_err, "did you mean \"list\"");
   g_assert_cmpint (run ("run --memory 0 --kernel k"), ==, 2);
   g_assert_true (g_str_has_prefix (last_err, "alcove run: [machine] memory: 0 is out of range"));
+  g_assert_cmpint (run ("/nowhere/appliance.ova"), ==, 1);
+  assert_in (last_err, "/nowhere/appliance.ova\" is not there");
   g_assert_cmpint (run ("--version"), ==, 0);
   g_assert_cmpstr (last_out, ==, "alcove " ALCOVE_VERSION "\n");
 }

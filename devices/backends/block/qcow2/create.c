@@ -190,10 +190,10 @@ block_qcow2_format (BlockFile *file,
   if (ok)
     {
       r = write_tables (q);
-      if (r == -ENOSPC && q->backing_file != NULL && q->cluster_size < 4096)
+      if (r == -ENAMETOOLONG)
         ok = qcow2_refuse (q, error, VMM_ERROR_FAILED,
-                           "could not be written: no space, or no room in its clusters of %u bytes "
-                           "for the name of the backing image; choose larger clusters",
+                           "could not be written: its clusters of %u bytes have no room for the "
+                           "names of other files; choose larger clusters",
                            q->cluster_size);
       else
         ok = r == 0 || vmm_error_set_errno (error, r, "Cannot write “%s”", file->name);

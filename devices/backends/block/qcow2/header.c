@@ -427,13 +427,13 @@ qcow2_header_write (Qcow2 *q)
       guint32 length = (guint32)strlen (q->backing_file);
 
       if (!fits || length > QCOW2_MAX_NAME || length > size - at)
-        return -ENOSPC;
+        return -ENAMETOOLONG;
       memcpy (area + at, q->backing_file, length);
       be64_put (area + 8, at);
       be32_put (area + 16, length);
     }
   if (!fits)
-    return -ENOSPC;
+    return -ENAMETOOLONG;
   /* The rest of a large cluster stays a hole. */
   if (q->backing_file != NULL)
     at += (guint32)strlen (q->backing_file);

@@ -380,7 +380,12 @@ read_fill (Qcow2 *q, guint64 from, guint64 to, guint8 **ret)
   if (from == to)
     return 0;
   if (q->parent.backing == NULL && q->backing_file != NULL)
-    return -ENOENT; /* opened without it: nobody knows what was there */
+    {
+      if (from < q->active.disk_size)
+        return -ENOENT;               /* opened without it: nobody knows what was there */
+      *ret = g_malloc0 (iov.iov_len); /* nothing is behind the end of the disk */
+      return 0;
+    }
   *ret = iov.iov_base = g_malloc (iov.iov_len);
   return qcow2_read_root (q, &q->active, from, &iov, 1);
 }

@@ -339,7 +339,7 @@ qcow2_clusters (const Qcow2 *q, guint64 bytes)
 gboolean qcow2_header_read (Qcow2 *q, GError **error);
 /* The fixed fields in one sector. */
 int qcow2_header_update (Qcow2 *q);
-/* With extensions and the backing file's name. -ENOSPC: longer than a cluster. */
+/* With extensions and the backing file's name. -ENAMETOOLONG: longer than a cluster. */
 int qcow2_header_write (Qcow2 *q);
 /* L1 entries that a disk of size bytes needs. FALSE: too many. */
 gboolean qcow2_l1_entries (const Qcow2 *q, guint64 size, guint32 *ret_n);

@@ -346,7 +346,7 @@ qcow2_set_backing (BlockImage *image,
           q->backing_format = old_format;
         }
     }
-  if (r == -ENOSPC)
+  if (r == -ENAMETOOLONG)
     (void)qcow2_refuse (q, error, VMM_ERROR_FAILED,
                         "has no room in its header for the name of the backing image; choose a "
                         "shorter one");

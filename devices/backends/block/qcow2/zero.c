@@ -73,12 +73,14 @@ qcow2_forget (Qcow2 *q, guint64 first, guint64 n, gboolean zero, gboolean keep)
 static int
 write_zero_data (Qcow2 *q, guint64 offset, guint64 length)
 {
-  g_autofree guint8 *zeroes = g_malloc0 (ZERO_BUFFER);
+  /* Whole clusters: a part would need what is around it. */
+  gsize piece = MIN (length, MAX (ZERO_BUFFER, q->cluster_size));
+  g_autofree guint8 *zeroes = g_malloc0 (piece);
   int r = 0;
 
   while (length > 0 && r == 0)
     {
-      struct iovec iov = { zeroes, MIN (length, ZERO_BUFFER) };
+      struct iovec iov = { zeroes, MIN (length, piece) };
 
       r = qcow2_write_held (q, offset, &iov, 1);
       offset += iov.iov_len;
