@@ -36,6 +36,7 @@ int cli_import (Cli *cli, int argc, char **argv);
 int cli_start (Cli *cli, int argc, char **argv);
 int cli_run (Cli *cli, int argc, char **argv);
 int cli_stop (Cli *cli, int argc, char **argv);
+int cli_pci (Cli *cli, int argc, char **argv);
 int cli_pause (Cli *cli, int argc, char **argv);
 int cli_resume (Cli *cli, int argc, char **argv);
 int cli_save (Cli *cli, int argc, char **argv);

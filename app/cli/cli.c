@@ -47,6 +47,7 @@ static const CliVerb verbs[] = {
     "machine\n"
     "of Alcove; libvirt: domain XML; kubevirt: a VirtualMachine). What is lost is said first.",
     cli_export },
+  { "pci", "VERB", "graphics cards and other devices to give to machines", NULL, cli_pci },
   { "start", "NAME", "start a machine; it goes on when this command ends", NULL, cli_start },
   { "run", "", "run a throw-away machine made from options",
     "Ends when the machine does. The exit status is the guest's: (value << 1) | 1 where it wrote\n"

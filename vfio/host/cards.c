@@ -2,6 +2,8 @@
 /* Which functions a person takes for one card. */
 #include "vfio/host/inventory-private.h"
 
+#define VENDOR_AMD 0x1022
+
 const char *
 vfio_card_kind_to_string (VfioCardKind kind)
 {
@@ -28,14 +30,19 @@ kind_of (const VfioFunction *function)
     case 0x0c:
       if (HOST_CLASS_SUB (function) == 0x0c03)
         return HOST_CARD_USB;
-      return HOST_CLASS_SUB (function) == 0x0c05 ? HOST_CARD_CHIPSET : HOST_CARD_OTHER;
+      /* On the root bus the rest of this class is the board's flash and sensors. */
+      return HOST_CLASS_SUB (function) == 0x0c05 || !function->has_parent ? HOST_CARD_CHIPSET
+                                                                          : HOST_CARD_OTHER;
+    case 0x10:
+      /* The processor's security processor, which the board's firmware needs too. */
+      return function->vendor == VENDOR_AMD ? HOST_CARD_CHIPSET : HOST_CARD_OTHER;
     case 0x05:
     case 0x06:
     case 0x08:
-    case 0x0b:
     case 0x13:
       /* Card readers are the one thing among the system devices that is somebody's. */
       return HOST_CLASS_SUB (function) == 0x0805 ? HOST_CARD_OTHER : HOST_CARD_CHIPSET;
+    case 0x0b:
     case 0x11:
       /* On the root bus these measure the processor's heat. */
       return function->has_parent ? HOST_CARD_OTHER : HOST_CARD_CHIPSET;

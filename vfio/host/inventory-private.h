@@ -23,6 +23,33 @@ void host_names_fill (VfioTree *tree, GPtrArray *functions);
 /* text: pci.ids; the part that tests and the fuzzer reach. */
 void host_names_parse (const char *text, GPtrArray *functions);
 
+/* display.c: boot framebuffers, DRM cards and connectors. */
+void host_display_fill (VfioTree *tree, VfioInventory *inventory);
+/* The text of /proc/iomem. */
+void host_display_parse_iomem (VfioInventory *inventory, const char *text);
+
+/* users.c: device nodes, and the processes that have them open. */
+void host_users_fill (VfioTree *tree, VfioInventory *inventory);
+
+/* storage.c: disks and what is mounted from them. */
+void host_storage_fill (VfioTree *tree, VfioInventory *inventory);
+/* The functions that a block device of this name is on, through dm, md and partitions.
+ * (transfer full) (element-type VfioFunction); names: (nullable) gets the disks' names. */
+GPtrArray *host_storage_find_functions (VfioTree *tree,
+                                        VfioInventory *inventory,
+                                        const char *name,
+                                        GPtrArray *names);
+
+/* network.c: interfaces, and which of them the default routes use. */
+void host_network_fill (VfioTree *tree, VfioInventory *inventory);
+
+/* platform.c */
+void host_platform_fill (VfioTree *tree, VfioInventory *inventory);
+void host_platform_clear (VfioPlatform *platform);
+
+/* The function that the last address in a path of sysfs names; NULL when there is none. */
+VfioFunction *host_function_of_path (VfioInventory *inventory, const char *path);
+
 /* cards.c: makes the cards; groups must be there. */
 void host_cards_fill (VfioInventory *inventory);
 

@@ -159,6 +159,11 @@ vfio_inventory_new (VfioTree *tree)
   host_names_fill (tree, inventory->functions);
   read_groups (tree, inventory);
   host_cards_fill (inventory);
+  host_platform_fill (tree, inventory);
+  host_display_fill (tree, inventory);
+  host_storage_fill (tree, inventory);
+  host_network_fill (tree, inventory);
+  host_users_fill (tree, inventory);
   return inventory;
 }
 
@@ -167,6 +172,7 @@ vfio_inventory_free (VfioInventory *inventory)
 {
   if (inventory == NULL)
     return;
+  host_platform_clear (&inventory->platform);
   g_ptr_array_unref (inventory->cards);
   g_ptr_array_unref (inventory->groups);
   g_ptr_array_unref (inventory->functions);
@@ -183,6 +189,18 @@ vfio_inventory_find (const VfioInventory *inventory, VfioAddress address)
       if (vfio_address_compare (function->address, address) == 0)
         return function;
     }
+  return NULL;
+}
+
+VfioFunction *
+host_function_of_path (VfioInventory *inventory, const char *path)
+{
+  g_auto (GStrv) parts = g_strsplit (path, "/", 256);
+  VfioAddress address;
+
+  for (guint i = g_strv_length (parts); i-- > 0;)
+    if (vfio_address_parse (parts[i], &address))
+      return vfio_inventory_find (inventory, address);
   return NULL;
 }
 

@@ -169,6 +169,16 @@ struct _VfioCard
   VfioFunction *main;   /* (never NULL) graphics before anything else, else the first */
 };
 
+/* What makes the first RAM disk here: it decides how a card is reserved at start-up. */
+typedef enum
+{
+  HOST_INITRAMFS_UNKNOWN,
+  HOST_INITRAMFS_TOOLS,  /* Debian, Ubuntu: update-initramfs */
+  HOST_INITRAMFS_DRACUT, /* Fedora, openSUSE */
+  HOST_INITRAMFS_MKINITCPIO,
+  HOST_INITRAMFS_OSTREE, /* rpm-ostree: Silverblue, Bazzite */
+} VfioInitramfs;
+
 typedef enum
 {
   HOST_IOMMU_ON,
@@ -204,8 +214,9 @@ typedef struct
   char *os_name;    /* (nullable) PRETTY_NAME */
   gboolean ostree;  /* the system's files come as one image (Silverblue, Bazzite) */
   gboolean sandbox; /* in a Flatpak: the host's own files are elsewhere */
-  gboolean ksm;     /* merges equal pages */
-  gboolean thp;     /* transparent huge pages can be had for shared memory */
+  VfioInitramfs initramfs;
+  gboolean ksm;                       /* merges equal pages */
+  gboolean thp;                       /* transparent huge pages can be had for shared memory */
   guint64 hugepages_1g, hugepages_2m; /* free ones */
   gboolean processes_complete;        /* FALSE: processes of others could not be looked at */
   gboolean root_disk_known;           /* FALSE: what "/" lies on could not be found out */

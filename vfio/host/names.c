@@ -50,6 +50,8 @@ static const struct
 static const char *
 class_name (const VfioFunction *function)
 {
+  if (HOST_CLASS_SUB (function) == 0x0c80 && !function->has_parent)
+    return _ ("mainboard device"); /* flash and sensors, not the USB-C of a graphics card */
   for (guint i = 0; i < G_N_ELEMENTS (classes); i++)
     if (classes[i].class_sub == HOST_CLASS_SUB (function))
       return g_dgettext (GETTEXT_PACKAGE, classes[i].name);
@@ -94,16 +96,19 @@ shorten_vendor (const char *name)
   return text;
 }
 
-/* "GA104 [GeForce RTX 3070]" -> "GeForce RTX 3070": what is printed on the box. */
+/* "GA104 [GeForce RTX 3070]" -> "GeForce RTX 3070", what is printed on a graphics card's box; of
+ * other things what is before the bracket. */
 static char *
-shorten_device (const char *name)
+shorten_device (const VfioFunction *function, const char *name)
 {
   const char *open = strchr (name, '[');
   const char *close = open != NULL ? strchr (open, ']') : NULL;
 
-  if (close != NULL && close > open + 1)
+  if (close == NULL || close <= open + 1 || open == name)
+    return g_strdup (name);
+  if (HOST_CLASS_BASE (function) == 0x03)
     return g_strndup (open + 1, (gsize)(close - open - 1));
-  return g_strdup (name);
+  return g_strchomp (g_strndup (name, (gsize)(open - name)));
 }
 
 static void
@@ -117,7 +122,7 @@ name_function (VfioFunction *function)
   if (function->vendor_name != NULL)
     vendor = shorten_vendor (function->vendor_name);
   if (function->device_name != NULL)
-    device = shorten_device (function->device_name);
+    device = shorten_device (function, function->device_name);
   if (vendor != NULL && device != NULL)
     function->name = g_str_has_prefix (device, vendor) ? g_strdup (device)
                                                        : g_strdup_printf ("%s %s", vendor, device);

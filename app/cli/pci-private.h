@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the verbs of "alcove pci" share. */
+#pragma once
+#include "app/cli/cli-private.h"
+#include "vfio/host/inventory.h"
+
+/* The host, or what ALCOVE_HOST_ROOT names. (transfer full) (nullable): said why, *ret_status. */
+VfioInventory *cli_pci_read (Cli *cli, VfioTree **ret_tree, int *ret_status);
+/* The function at an address that a person typed. (transfer none) (nullable): said, *ret_status. */
+VfioFunction *
+cli_pci_find (Cli *cli, const VfioInventory *inventory, const char *text, int *ret_status);
+
+/* The whole inventory: "platform", "functions", "groups", "cards". (transfer full) */
+JsonNode *cli_pci_inventory_to_json (const VfioInventory *inventory);
+
+/* The verbs of pci. argv[0] is the verb's last word. */
+int cli_pci_list (Cli *cli, int argc, char **argv);
