@@ -29,6 +29,15 @@ typedef struct
                     gboolean has_match,
                     guint64 match,
                     gboolean assign);
+  /* (nullable) Between hold and release, changes of MSI routes are only noted; release makes them
+   * at once. They nest. */
+  void (*hold_routes) (VmmAccel *accel);
+  void (*release_routes) (VmmAccel *accel);
+  /* (nullable) TRUE when the guest takes this GSI at the I/O APIC: the pin is not masked. */
+  gboolean (*gsi_is_open) (VmmAccel *accel, guint gsi);
+  /* (nullable) Tells of a VFIO group or device, or that it goes: the hypervisor asks it whether its
+   * DMA is coherent. -errno or 0. */
+  int (*set_vfio) (VmmAccel *accel, int fd, gboolean add);
 } VmmAccelOps;
 
 struct _VmmAccel

@@ -123,6 +123,11 @@ signal_msi (VmmAccel *accel, guint64 address, guint32 data)
 static int
 commit_routes (VmmVm *vm)
 {
+  if (vm->routes_held > 0)
+    {
+      vm->routes_changed = TRUE;
+      return 0;
+    }
   return vmm_kvm_ioctl (vm->fd, KVM_SET_GSI_ROUTING, vm->routing);
 }
 
@@ -257,6 +262,70 @@ set_ioeventfd (VmmAccel *accel,
   return MIN (r, 0);
 }
 
+/* Each commit waits for all vCPUs to leave the old table: one for a device's vectors together, not
+ * one a vector. An irqfd whose route is not there yet gets it with the commit. */
+static void
+hold_routes (VmmAccel *accel)
+{
+  VmmVm *vm = from_accel (accel);
+
+  g_mutex_lock (&vm->irq_lock);
+  vm->routes_held++;
+  g_mutex_unlock (&vm->irq_lock);
+}
+
+static void
+release_routes (VmmAccel *accel)
+{
+  VmmVm *vm = from_accel (accel);
+
+  g_mutex_lock (&vm->irq_lock);
+  g_assert (vm->routes_held > 0);
+  if (--vm->routes_held == 0 && vm->routes_changed)
+    {
+      vm->routes_changed = FALSE;
+      (void)commit_routes (vm);
+    }
+  g_mutex_unlock (&vm->irq_lock);
+}
+
+static gboolean
+gsi_is_open (VmmAccel *accel, guint gsi)
+{
+  struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_IOAPIC };
+
+  return gsi < KVM_IOAPIC_NUM_PINS &&
+         vmm_kvm_ioctl (from_accel (accel)->fd, KVM_GET_IRQCHIP, &chip) >= 0 &&
+         chip.chip.ioapic.redirtbl[gsi].fields.mask == 0;
+}
+
+static int
+set_vfio (VmmAccel *accel, int fd, gboolean add)
+{
+  VmmVm *vm = from_accel (accel);
+  gint32 argument = fd;
+  struct kvm_device_attr attr = {
+    .group = KVM_DEV_VFIO_GROUP, /* 1: KVM_DEV_VFIO_FILE in newer kernels, which take either */
+    .attr = add ? KVM_DEV_VFIO_GROUP_ADD : KVM_DEV_VFIO_GROUP_DEL,
+    .addr = (guintptr)&argument,
+  };
+  int r = 0;
+
+  g_mutex_lock (&vm->irq_lock);
+  if (vm->vfio_fd < 0)
+    {
+      struct kvm_create_device device = { .type = KVM_DEV_TYPE_VFIO };
+
+      r = vmm_kvm_ioctl (vm->fd, KVM_CREATE_DEVICE, &device);
+      if (r >= 0)
+        vm->vfio_fd = (int)device.fd;
+    }
+  if (r >= 0)
+    r = vmm_kvm_ioctl (vm->vfio_fd, KVM_SET_DEVICE_ATTR, &attr);
+  g_mutex_unlock (&vm->irq_lock);
+  return MIN (r, 0);
+}
+
 const VmmAccelOps vmm_kvm_accel_ops = {
   .name = "kvm",
   .memory = { on_map, on_unmap, on_set_log_dirty, on_sync_dirty },
@@ -267,6 +336,10 @@ const VmmAccelOps vmm_kvm_accel_ops = {
   .free_msi_route = free_msi_route,
   .irqfd = set_irqfd,
   .ioeventfd = set_ioeventfd,
+  .hold_routes = hold_routes,
+  .release_routes = release_routes,
+  .gsi_is_open = gsi_is_open,
+  .set_vfio = set_vfio,
 };
 
 /* Interrupt controllers */

@@ -235,20 +235,32 @@ vmm_machine_resume_devices (VmmMachine *machine)
 }
 
 gboolean
-vmm_machine_save_devices (VmmMachine *machine, VmmStateWriter *writer, GError **error)
+vmm_machine_check_savable (VmmMachine *machine, GError **error)
 {
   for (guint i = 0; i < machine->devices->len; i++)
     {
       VmmDevice *device = g_ptr_array_index (machine->devices, i);
 
-      if ((device->ops->flags & VMM_DEVICE_UNSAVABLE) != 0)
-        {
-          g_set_error (error, VMM_ERROR, VMM_ERROR_NOT_SUPPORTED,
-                       "The machine cannot be saved while it runs: the state of device “%s” (%s) "
-                       "cannot be read. Shut the machine down first, or remove the device.",
-                       device->id, device->ops->name);
-          return FALSE;
-        }
+      if ((device->ops->flags & VMM_DEVICE_UNSAVABLE) == 0)
+        continue;
+      g_set_error (error, VMM_ERROR, VMM_ERROR_NOT_SUPPORTED,
+                   "The machine cannot be saved while it runs: the state of device “%s” (%s) "
+                   "cannot be read. Shut the machine down first, or remove the device.",
+                   device->id, device->ops->name);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+gboolean
+vmm_machine_save_devices (VmmMachine *machine, VmmStateWriter *writer, GError **error)
+{
+  if (!vmm_machine_check_savable (machine, error))
+    return FALSE;
+  for (guint i = 0; i < machine->devices->len; i++)
+    {
+      VmmDevice *device = g_ptr_array_index (machine->devices, i);
+
       vmm_state_writer_begin (writer, device->id, device->ops->name, device->ops->state_version);
       if (!device->ops->save (device, writer, error))
         return FALSE;

@@ -24,7 +24,8 @@ typedef enum
   VMM_REQUEST_DEBUG_EXIT, /* value written to the debug-exit port: status = (value << 1) | 1 */
   VMM_REQUEST_PANIC,      /* pvpanic; value = event bits */
   VMM_REQUEST_ERROR,      /* the VMM cannot go on: detail says why */
-  VMM_REQUEST_PAUSE,      /* a disk cannot go on for the present; value = errno, detail says why */
+  VMM_REQUEST_PAUSE,      /* a disk cannot go on for the present; value = errno, detail says why;
+                           * EREMOTEIO: a device that is passed through failed */
 } VmmRequest;
 
 /* Called from any thread (vCPU threads mostly), must not block: the owner notes it and kicks. */
@@ -70,6 +71,8 @@ void vmm_machine_foreach_device (VmmMachine *machine,
 void vmm_machine_reset_devices (VmmMachine *machine, VmmResetKind kind);
 void vmm_machine_quiesce_devices (VmmMachine *machine);
 void vmm_machine_resume_devices (VmmMachine *machine);
+/* Before a save is begun. Errors: NOT_SUPPORTED names the device whose state cannot be read. */
+gboolean vmm_machine_check_savable (VmmMachine *machine, GError **error);
 gboolean vmm_machine_save_devices (VmmMachine *machine, VmmStateWriter *writer, GError **error);
 /* Every section must find its device with the same class, and the other way round. */
 gboolean vmm_machine_load_devices (VmmMachine *machine, VmmStateReader *reader, GError **error);

@@ -105,7 +105,7 @@ lower_bound (VmmGuestMemory *memory, guint64 gpa)
   return low;
 }
 
-/* table_lock is held. The mapping that holds gpa, or NULL. */
+/* table_lock is held. The mapping that holds gpa, or NULL; what is VMM_RAM_IO is never found. */
 static VmmMapping *
 find_locked (VmmGuestMemory *memory, guint64 gpa)
 {
@@ -115,14 +115,14 @@ find_locked (VmmGuestMemory *memory, guint64 gpa)
   if (i < memory->table->len)
     {
       mapping = g_ptr_array_index (memory->table, i);
-      if (gpa - mapping->gpa < mapping->length)
+      if (gpa - mapping->gpa < mapping->length && (mapping->block->flags & VMM_RAM_IO) == 0)
         return mapping;
     }
   i = lower_bound (memory, gpa);
   if (i >= memory->table->len)
     return NULL;
   mapping = g_ptr_array_index (memory->table, i);
-  if (gpa < mapping->gpa)
+  if (gpa < mapping->gpa || (mapping->block->flags & VMM_RAM_IO) != 0)
     return NULL;
   __atomic_store_n (&memory->hint, i, __ATOMIC_RELAXED);
   return mapping;
@@ -318,7 +318,8 @@ vmm_guest_memory_map (VmmGuestMemory *memory,
   mapping->offset = offset;
   mapping->flags = flags;
   mapping->slot = take_slot (memory);
-  if ((flags & VMM_MAP_LOG_DIRTY) != 0 || (memory->logging && (flags & VMM_MAP_READONLY) == 0))
+  if ((flags & VMM_MAP_LOG_DIRTY) != 0 ||
+      (memory->logging && (flags & VMM_MAP_READONLY) == 0 && (block->flags & VMM_RAM_IO) == 0))
     start_log (memory, mapping);
   if (!tell_map (memory, mapping, error))
     {
@@ -694,7 +695,8 @@ vmm_guest_memory_start_dirty_log (VmmGuestMemory *memory, GError **error)
     {
       VmmMapping *mapping = g_ptr_array_index (memory->table, i);
 
-      if (mapping->logged || (mapping->flags & VMM_MAP_READONLY) != 0)
+      if (mapping->logged || (mapping->flags & VMM_MAP_READONLY) != 0 ||
+          (mapping->block->flags & VMM_RAM_IO) != 0)
         continue;
       start_log (memory, mapping);
       for (guint j = 0; j < memory->listeners->len; j++)

@@ -34,6 +34,9 @@ typedef enum
   VMM_RAM_HUGETLB_2M = 1 << 0, /* MFD_HUGETLB; error when none are free */
   VMM_RAM_THP = 1 << 1,        /* advise transparent huge pages */
   VMM_RAM_DEVICE = 1 << 2,     /* device memory (ROM, video RAM): not counted as guest RAM */
+  /* Registers of a host's device: only the guest's processors reach them. Reads, writes and pins of
+   * ours refuse them: a device that is asleep or gone would end the process. */
+  VMM_RAM_IO = 1 << 3,
 } VmmRamFlags;
 
 typedef enum
@@ -46,6 +49,9 @@ typedef enum
 /* size: bytes, multiple of 4096. fd: -1 makes a memfd; otherwise an fd taken over (transfer full).
  * Errors: NO_MEMORY names size and what is free. */
 VmmRamBlock *vmm_ram_block_new (const char *name, guint64 size, VmmRamFlags flags, GError **error);
+/* A block over memory that the caller mapped, keeps mapped until the last unref, and unmaps then:
+ * VMM_RAM_DEVICE and VMM_RAM_IO. data: page aligned; size: bytes, multiple of 4096. */
+VmmRamBlock *vmm_ram_block_new_io (const char *name, gpointer data, guint64 size);
 VmmRamBlock *vmm_ram_block_ref (VmmRamBlock *block);
 void vmm_ram_block_unref (VmmRamBlock *block);
 const char *vmm_ram_block_get_name (VmmRamBlock *block);

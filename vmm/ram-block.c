@@ -192,6 +192,21 @@ vmm_ram_block_new (const char *name, guint64 size, VmmRamFlags flags, GError **e
 }
 
 VmmRamBlock *
+vmm_ram_block_new_io (const char *name, gpointer data, guint64 size)
+{
+  VmmRamBlock *block = g_new0 (VmmRamBlock, 1);
+
+  g_assert (size != 0 && ((size | (guintptr)data) & VMM_PAGE_MASK) == 0);
+  block->ref_count = 1;
+  block->name = g_strdup (name);
+  block->size = size;
+  block->flags = VMM_RAM_DEVICE | VMM_RAM_IO;
+  block->fd = -1;
+  block->data = data;
+  return block;
+}
+
+VmmRamBlock *
 vmm_ram_block_ref (VmmRamBlock *block)
 {
   g_atomic_int_inc (&block->ref_count);

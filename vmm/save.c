@@ -301,6 +301,8 @@ prepare (VmmSave *save, GError **error)
   VmmRamFileBlock blocks[VMM_RAM_FILE_MAX_BLOCKS] = { 0 };
   g_autofree char *path = g_build_filename (save->folder, VMM_SAVE_RAM_FILE, NULL);
 
+  if (!vmm_machine_check_savable (save->target.machine, error))
+    return FALSE;
   vmm_guest_memory_foreach_block (vmm_machine_get_memory (save->target.machine), add_block, save);
   if (save->n_blocks == 0 || save->n_blocks > VMM_RAM_FILE_MAX_BLOCKS)
     {

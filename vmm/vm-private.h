@@ -88,6 +88,9 @@ struct _VmmVm
   struct kvm_irq_routing *routing; /* routes_max entries of room */
   guint routes_max;
   guint64 *gsi_used; /* bitmap */
+  guint routes_held;
+  gboolean routes_changed; /* while they were held */
+  int vfio_fd;             /* KVM's VFIO device, -1 until one is passed through */
 
   GMutex control; /* see above */
   gboolean quiesced;

@@ -29,6 +29,7 @@ vmm_reason_to_string (VmmReason reason)
     [VMM_REASON_DEBUG_EXIT] = "debug-exit",
     [VMM_REASON_INTERNAL_ERROR] = "internal-error",
     [VMM_REASON_NO_SPACE] = "no-space",
+    [VMM_REASON_DEVICE_ERROR] = "device-error",
     [VMM_REASON_IO_ERROR] = "io-error",
   };
 
@@ -116,6 +117,7 @@ vmm_vm_new (VmmKvm *kvm, const VmmVmConfig *config, GError **error)
   vm->fd = -1;
   vm->hold = VMM_HOLD_CONTROL;
   g_mutex_init (&vm->irq_lock);
+  vm->vfio_fd = -1;
   g_mutex_init (&vm->control);
   g_mutex_init (&vm->run);
   g_cond_init (&vm->parked_cond);
@@ -161,6 +163,8 @@ vmm_vm_free (VmmVm *vm)
     close (vm->fd);
   g_free (vm->vcpus);
   g_free (vm->msr_list);
+  if (vm->vfio_fd >= 0)
+    close (vm->vfio_fd);
   g_free (vm->routing);
   g_free (vm->gsi_used);
   g_free (vm->detail);
@@ -648,8 +652,10 @@ handle_pause (gpointer user_data)
   /* A machine that is paused already says from now on what it waits for. */
   if (state == VMM_STATE_RUNNING || state == VMM_STATE_PAUSED)
     tell (vm, VMM_STATE_PAUSED,
-          value == ENOSPC || value == EDQUOT ? VMM_REASON_NO_SPACE : VMM_REASON_IO_ERROR, value,
-          detail);
+          value == ENOSPC || value == EDQUOT ? VMM_REASON_NO_SPACE
+          : value == EREMOTEIO               ? VMM_REASON_DEVICE_ERROR
+                                             : VMM_REASON_IO_ERROR,
+          value, detail);
   g_mutex_unlock (&vm->control);
 }
 

@@ -118,8 +118,9 @@ typedef enum
   VMM_REASON_TRIPLE_FAULT,
   VMM_REASON_DEBUG_EXIT,
   VMM_REASON_INTERNAL_ERROR,
-  VMM_REASON_NO_SPACE, /* paused: a disk's host has none left */
-  VMM_REASON_IO_ERROR, /* paused: a disk's host failed */
+  VMM_REASON_NO_SPACE,     /* paused: a disk's host has none left */
+  VMM_REASON_IO_ERROR,     /* paused: a disk's host failed */
+  VMM_REASON_DEVICE_ERROR, /* paused: a device of the host that is passed through failed */
 } VmmReason;
 const char *vmm_reason_to_string (VmmReason reason); /* "guest-shutdown" ... */
 

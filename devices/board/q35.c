@@ -197,8 +197,15 @@ on_intx (gpointer opaque, guint slot, guint pin, gboolean level)
     q35_lpc_set_pirq (board->lpc, pirq, level);
 }
 
+static guint
+get_gsi (gpointer opaque, guint slot, guint pin)
+{
+  return Q35_PIRQ_GSI (q35_intx_to_pirq (slot, pin));
+}
+
 static const PciBusOps root_bus_ops = {
   .set_intx = on_intx,
+  .get_gsi = get_gsi,
 };
 
 static gboolean

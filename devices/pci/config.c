@@ -28,6 +28,8 @@ pci_config_read (PciDevice *device, guint offset, guint size)
   guint32 value = 0;
 
   take_initial (core);
+  if (pci_msi_is_at (core, offset, size))
+    pci_msi_refresh_pending (device);
   for (guint i = 0; i < size; i++)
     value |= (guint32)core->config[offset + i] << (i * 8);
   /* PCI 3.0, 6.2.3: Interrupt Status shows the device's wish, whatever INTx Disable says. */
@@ -53,6 +55,8 @@ pci_config_write (PciDevice *device, guint offset, guint size, guint32 value)
       *config = (guint8)((*config & ~wmask) | (byte & wmask));
       *config &= (guint8) ~(byte & core->w1cmask[offset + i]);
     }
+  if (core->raw_write_hook != NULL)
+    core->raw_write_hook (device, offset, size, value);
   if (overlaps (offset, size, PCI_COMMAND, 2) ||
       overlaps (offset, size, PCI_BASE_ADDRESS_0, PCI_ALCOVE_N_BARS * 4) ||
       (core->info.header_type == 0 && overlaps (offset, size, PCI_ROM_ADDRESS, 4)))
@@ -131,6 +135,14 @@ pci_device_set_config_hooks (
   device->core->write_hook = write;
 }
 
+void
+pci_device_set_raw_write_hook (
+    PciDevice *device,
+    void (*raw_write) (PciDevice *device, guint offset, guint size, guint32 value))
+{
+  device->core->raw_write_hook = raw_write;
+}
+
 guint
 pci_device_add_capability (PciDevice *device, guint8 id, guint length)
 {
@@ -182,6 +194,7 @@ pci_device_reset (PciDevice *device)
       core->config[i] = (guint8)((core->config[i] & ~mask) | (core->initial[i] & mask));
     }
   pci_msix_reset (device);
+  pci_msi_reset (device);
   pci_msi_update (device);
   pci_bars_update (device);
   pci_device_set_intx (device, FALSE);

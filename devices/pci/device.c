@@ -59,7 +59,7 @@ pci_device_init (PciDevice *device, VmmMachine *machine, const PciDeviceInfo *in
 
   core->machine = machine;
   core->info = *info;
-  core->config_size = info->express ? PCI_CONFIG_MAX : PCI_CONFIG_CONV;
+  core->config_size = info->express || info->own_layout ? PCI_CONFIG_MAX : PCI_CONFIG_CONV;
   core->config = g_malloc0 (core->config_size);
   core->wmask = g_malloc0 (core->config_size);
   core->w1cmask = g_malloc0 (core->config_size);
@@ -135,4 +135,16 @@ PciBus *
 pci_device_get_bus (PciDevice *device)
 {
   return device->pci_config.bus;
+}
+
+gboolean
+pci_device_is_behind_bridge (PciDevice *device)
+{
+  return device->pci_config.bus->bridge != NULL;
+}
+
+guint
+pci_device_get_config_size (PciDevice *device)
+{
+  return device->core->config_size;
 }

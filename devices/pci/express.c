@@ -48,6 +48,13 @@ pci_express_init (PciDevice *device)
   pci_device_set_wmask (device, cap + PCI_EXP_LNKCTL2, 2, PCI_EXP_LNKCTL2_TLS);
 }
 
+void
+pci_device_set_express_capability (PciDevice *device, guint cap)
+{
+  g_assert (device->core->express_cap == 0);
+  device->core->express_cap = cap;
+}
+
 guint
 pci_device_get_express_capability (PciDevice *device)
 {

@@ -60,3 +60,23 @@ pci_device_set_intx (PciDevice *device, gboolean level)
   update_locked (device);
   g_mutex_unlock (&root->intx_lock);
 }
+
+int
+pci_device_get_intx_gsi (PciDevice *device)
+{
+  PciBus *bus = device->pci_config.bus;
+  guint slot = (guint)device->pci_config.devfn >> 3, pin;
+
+  if (device->core->info.intx_pin == 0)
+    return -1;
+  pin = device->core->info.intx_pin - 1u;
+  while (bus->bridge != NULL)
+    {
+      pin = (slot + pin) & 3;
+      slot = (guint)bus->bridge->pci_config.devfn >> 3;
+      bus = bus->bridge->pci_config.bus;
+    }
+  return bus->ops != NULL && bus->ops->get_gsi != NULL
+             ? (int)bus->ops->get_gsi (bus->opaque, slot, pin)
+             : -1;
+}

@@ -127,6 +127,38 @@ reset_table (PciCore *core)
     core->table[v * ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
 }
 
+static gboolean
+allocate (PciDevice *device, GError **error)
+{
+  PciCore *core = device->core;
+
+  if (core->n_msix == 0 || core->n_msix > MAX_VECTORS)
+    {
+      g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
+                   "“%s” asks for %u interrupt vectors; PCI allows %u.", device->parent.id,
+                   core->n_msix, MAX_VECTORS);
+      core->n_msix = 0;
+      return FALSE;
+    }
+  core->table = g_malloc0 (core->n_msix * ENTRY_SIZE);
+  core->pending = g_malloc0 ((core->n_msix + 63) / 64 * 8);
+  core->msi = g_new0 (VmmMsi *, core->n_msix);
+  for (guint v = 0; v < core->n_msix; v++)
+    core->msi[v] = vmm_msi_new (core->machine);
+  return TRUE;
+}
+
+/* The registers at cap come to life. */
+static void
+enable_at (PciDevice *device, guint cap)
+{
+  pci_device_set_config (device, cap + PCI_MSIX_FLAGS, 2, device->core->n_msix - 1);
+  pci_device_set_wmask (device, cap + PCI_MSIX_FLAGS, 2,
+                        PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+  device->core->msix_cap = cap;
+  reset_table (device->core);
+}
+
 gboolean
 pci_msix_init (PciDevice *device, GError **error)
 {
@@ -136,35 +168,100 @@ pci_msix_init (PciDevice *device, GError **error)
   guint64 size = 4096;
   PciBar bar = { .kind = PCI_BAR_MMIO32 };
 
-  if (core->n_msix > MAX_VECTORS)
-    {
-      g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
-                   "“%s” asks for %u interrupt vectors; PCI allows %u.", device->parent.id,
-                   core->n_msix, MAX_VECTORS);
-      return FALSE;
-    }
+  if (!allocate (device, error))
+    return FALSE;
   core->pba_offset = table_size <= 2048 ? 2048 : (table_size + 7) & ~7u;
   while (size < core->pba_offset + pba_size)
     size *= 2;
-  core->table = g_malloc0 (table_size);
-  core->pending = g_malloc0 (pba_size);
-  core->msi = g_new0 (VmmMsi *, core->n_msix);
-  for (guint v = 0; v < core->n_msix; v++)
-    core->msi[v] = vmm_msi_new (core->machine);
   vmm_region_init (&core->msix_region, &msix_region_ops, device, &core->msix_lock, size);
   bar.size = size;
   bar.region = &core->msix_region;
   if (!pci_device_add_bar (device, bir, &bar, error))
     return FALSE;
   cap = pci_device_add_capability (device, PCI_CAP_ID_MSIX, PCI_CAP_MSIX_SIZEOF);
-  pci_device_set_config (device, cap + PCI_MSIX_FLAGS, 2, core->n_msix - 1);
-  pci_device_set_wmask (device, cap + PCI_MSIX_FLAGS, 2,
-                        PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
   pci_device_set_config (device, cap + PCI_MSIX_TABLE, 4, bir);
   pci_device_set_config (device, cap + PCI_MSIX_PBA, 4, core->pba_offset | bir);
-  core->msix_cap = cap;
-  reset_table (core);
+  enable_at (device, cap);
   return TRUE;
+}
+
+gboolean
+pci_device_add_msix_at (PciDevice *device, guint cap, guint n_vectors, GError **error)
+{
+  g_assert (device->core->n_msix == 0);
+  device->core->n_msix = n_vectors;
+  if (!allocate (device, error))
+    return FALSE;
+  enable_at (device, cap);
+  return TRUE;
+}
+
+/* An access of 4 or 8 bytes, aligned, as PCI 3.0, 6.8.2 allows. */
+static gboolean
+is_proper (guint64 offset, guint size)
+{
+  return (size == 4 || size == 8) && offset % size == 0;
+}
+
+VmmIoResult
+pci_device_msix_read (PciDevice *device, guint64 offset, guint size, guint64 *ret_value)
+{
+  PciCore *core = device->core;
+
+  *ret_value = 0;
+  if (!is_proper (offset, size) || offset + size > (guint64)core->n_msix * ENTRY_SIZE)
+    return VMM_IO_UNKNOWN;
+  g_mutex_lock (&core->msix_lock);
+  for (guint i = 0; i < size; i += 4)
+    *ret_value |= (guint64)entry_le32 (core, (guint)(offset + i) / ENTRY_SIZE,
+                                       (guint)(offset + i) % ENTRY_SIZE)
+                  << (i * 8);
+  g_mutex_unlock (&core->msix_lock);
+  return VMM_IO_OK;
+}
+
+VmmIoResult
+pci_device_msix_write (PciDevice *device, guint64 offset, guint size, guint64 value)
+{
+  PciCore *core = device->core;
+
+  if (!is_proper (offset, size) || offset + size > (guint64)core->n_msix * ENTRY_SIZE)
+    return VMM_IO_UNKNOWN;
+  g_mutex_lock (&core->msix_lock);
+  for (guint i = 0; i < size; i += 4)
+    (void)msix_write (device, offset + i, 4, (guint32)(value >> (i * 8)));
+  g_mutex_unlock (&core->msix_lock);
+  return VMM_IO_OK;
+}
+
+VmmIoResult
+pci_device_msix_read_pending (PciDevice *device, guint64 offset, guint size, guint64 *ret_value)
+{
+  PciCore *core = device->core;
+  guint64 end = (guint64)(core->n_msix + 63) / 64 * 8;
+
+  *ret_value = 0;
+  if (!is_proper (offset, size) || offset + size > end)
+    return VMM_IO_UNKNOWN;
+  g_mutex_lock (&core->msix_lock);
+  collect_pending (core, (guint)offset * 8, size * 8);
+  *ret_value = core->pending[offset / 8] >> (offset % 8 * 8);
+  if (size == 4)
+    *ret_value &= G_MAXUINT32;
+  g_mutex_unlock (&core->msix_lock);
+  return VMM_IO_OK;
+}
+
+gboolean
+pci_device_msix_is_masked (PciDevice *device, guint vector)
+{
+  gboolean masked;
+
+  g_assert (vector < device->core->n_msix);
+  g_mutex_lock (&device->core->msix_lock);
+  masked = is_masked (device->core, vector);
+  g_mutex_unlock (&device->core->msix_lock);
+  return masked;
 }
 
 void
@@ -188,11 +285,16 @@ update_locked (PciCore *core)
   guint flags = core->config[core->msix_cap + PCI_MSIX_FLAGS] |
                 core->config[core->msix_cap + PCI_MSIX_FLAGS + 1] << 8;
   gboolean enabled = (flags & PCI_MSIX_FLAGS_ENABLE) != 0;
+  VmmAccel *accel = vmm_machine_get_accel (core->machine);
 
   core->msix_function_mask = (flags & PCI_MSIX_FLAGS_MASKALL) != 0;
   g_atomic_int_set (&core->msix_enabled, enabled);
+  if (accel->ops->hold_routes != NULL)
+    accel->ops->hold_routes (accel);
   for (guint v = 0; v < core->n_msix; v++)
     apply (core, v);
+  if (accel->ops->release_routes != NULL)
+    accel->ops->release_routes (accel);
 }
 
 void

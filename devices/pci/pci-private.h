@@ -43,6 +43,7 @@ struct _PciCore
   PciBar bars[PCI_ALCOVE_N_BARS + 1];
   void (*read_hook) (PciDevice *device, guint offset, guint size, guint32 *value);
   void (*write_hook) (PciDevice *device, guint offset, guint size);
+  void (*raw_write_hook) (PciDevice *device, guint offset, guint size, guint32 value);
   PciBus *secondary;
 
   /* MSI-X, under msix_lock */
@@ -59,8 +60,10 @@ struct _PciCore
 
   /* MSI; under msix_lock too */
   guint msi_cap;
-  VmmMsi *msi_single;
-  gint msi_enabled; /* atomic */
+  guint n_msi;
+  VmmMsi **msi_vectors;
+  guint32 msi_pending; /* taken from eventfds of masked vectors */
+  gint msi_enabled;    /* atomic */
 
   /* under the root's intx_lock */
   gboolean intx_level;    /* what the device wants */
@@ -89,6 +92,9 @@ void pci_msi_finish (PciDevice *device);
 /* Does the access touch the capability? */
 gboolean pci_msi_is_at (PciCore *core, guint offset, guint size);
 void pci_msi_update (PciDevice *device);
+/* Brings the pending bits in configuration space up to date before they are read. */
+void pci_msi_refresh_pending (PciDevice *device);
+void pci_msi_reset (PciDevice *device);
 
 /* intx.c */
 void pci_intx_update (PciDevice *device);

@@ -47,9 +47,11 @@ typedef struct
   guint8 revision, class_base, class_sub, class_prog;
   guint8 header_type; /* 0 endpoint, 1 bridge */
   gboolean express;   /* adds the PCI Express capability (endpoint or RC integrated by place) */
-  guint n_msix;       /* vectors; 0: no MSI-X */
-  guint msix_bar;     /* BAR that holds table and PBA: made by the core, do not add it */
-  guint8 intx_pin;    /* 1..4 = INTA..D, 0 none */
+  gboolean
+      own_layout;  /* 4096 bytes of configuration space whose capabilities the device lays out */
+  guint n_msix;    /* vectors; 0: no MSI-X */
+  guint msix_bar;  /* BAR that holds table and PBA: made by the core, do not add it */
+  guint8 intx_pin; /* 1..4 = INTA..D, 0 none */
 } PciDeviceInfo;
 
 struct _PciDevice
@@ -107,16 +109,47 @@ void pci_device_set_config_hooks (
     void (*read) (PciDevice *device, guint offset, guint size, guint32 *value),
     void (*write) (PciDevice *device, guint offset, guint size));
 
+/* (nullable) called with what the guest writes, before write: config space holds the masked result. */
+void pci_device_set_raw_write_hook (
+    PciDevice *device,
+    void (*raw_write) (PciDevice *device, guint offset, guint size, guint32 value));
+
+/* Capabilities of functions with own_layout. The bytes of the capability are in configuration space
+ * at cap; these make the registers live. In realize, once each. */
+void pci_device_set_express_capability (PciDevice *device, guint cap);
+/* n_vectors: 1..2048. The table and the pending bits lie wherever the device's BARs have them: its
+ * handlers pass accesses on to pci_device_msix_*, offsets from the beginning of each. */
+gboolean pci_device_add_msix_at (PciDevice *device, guint cap, guint n_vectors, GError **error);
+VmmIoResult
+pci_device_msix_read (PciDevice *device, guint64 offset, guint size, guint64 *ret_value);
+VmmIoResult pci_device_msix_write (PciDevice *device, guint64 offset, guint size, guint64 value);
+VmmIoResult
+pci_device_msix_read_pending (PciDevice *device, guint64 offset, guint size, guint64 *ret_value);
+/* By its own bit, by the function's, or because MSI-X is off. */
+gboolean pci_device_msix_is_masked (PciDevice *device, guint vector);
+/* n_vectors: a power of two, 1..32; 64-bit addresses and mask bits as the capability's control
+ * register says, which is read-only but for enable and the number of vectors. */
+void pci_device_add_msi_at (PciDevice *device, guint cap, guint n_vectors);
+/* Vectors the guest allows; 0: MSI is off. */
+guint pci_device_msi_get_n_enabled (PciDevice *device);
+/* As pci_device_get_vector_eventfd. */
+int pci_device_get_msi_eventfd (PciDevice *device, guint vector, GError **error);
+
 /* Bus mastering is on: DMA may happen. */
 gboolean pci_device_can_dma (PciDevice *device);
 guint64 pci_device_get_bar_base (PciDevice *device, guint bar); /* or PCI_BAR_UNMAPPED */
 PciBus *pci_device_get_bus (PciDevice *device);
+gboolean pci_device_is_behind_bridge (PciDevice *device);
+guint pci_device_get_config_size (PciDevice *device); /* 256 or 4096 */
 
 /* Interrupts. vector < n_msix. When MSI-X is off, raise does nothing and FALSE comes back: the
  * device uses INTx. */
 gboolean pci_device_msix_enabled (PciDevice *device);
 gboolean pci_device_raise (PciDevice *device, guint vector);
 void pci_device_set_intx (PciDevice *device, gboolean level);
+/* The GSI at the I/O APIC of the function's pin, through all bridges; -1: it has no pin, or the board
+ * does not tell. */
+int pci_device_get_intx_gsi (PciDevice *device);
 /* MSI with one vector, for functions that have no MSI-X. In realize, once. */
 void pci_device_add_msi (PciDevice *device);
 /* FALSE when the guest has MSI off: the device uses INTx. While it is on, INTx stays low. */
@@ -130,6 +163,8 @@ typedef struct
 {
   /* INTx pin (0..3) of a slot changed its wired-OR level. Board: PIRQ; bridge: swizzle upwards. */
   void (*set_intx) (gpointer opaque, guint slot, guint pin, gboolean level);
+  /* (nullable) root: the GSI of the I/O APIC that a pin drives, whatever else it does. */
+  guint (*get_gsi) (gpointer opaque, guint slot, guint pin);
   /* (nullable) presence changed by hot-plug. */
   void (*presence) (gpointer opaque, guint slot, gboolean present);
 } PciBusOps;

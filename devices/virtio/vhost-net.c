@@ -79,8 +79,9 @@ on_map (gpointer user_data, VmmMapping *mapping, GError **error)
     .address = (guint64)(gsize)vmm_ram_block_get_data (block) + vmm_mapping_get_offset (mapping),
   };
 
-  /* The kernel would write where the guest may not. */
-  if (vmm_mapping_get_flags (mapping) & VMM_MAP_READONLY)
+  /* The kernel would write where the guest may not, or where only the guest may. */
+  if ((vmm_mapping_get_flags (mapping) & VMM_MAP_READONLY) != 0 ||
+      (vmm_ram_block_get_flags (block) & VMM_RAM_IO) != 0)
     return TRUE;
   g_mutex_lock (&vhost->lock);
   g_array_append_val (vhost->regions, region);

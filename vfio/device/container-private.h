@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Shared by container.c and the two ways: container-group.c, container-iommufd.c. */
+#pragma once
+#include "vfio/device/container.h"
+
+typedef struct
+{
+  guint64 start, last; /* inclusive */
+} VfioRange;
+
+typedef struct
+{
+  /* Opens the device and attaches it; the address space is there afterwards. */
+  gboolean (*open) (VfioContainer *container,
+                    const char *sysfs,
+                    const char *name,
+                    const char *vf_token,
+                    VfioOpen *ret_open,
+                    GError **error);
+  void (*close) (VfioContainer *container, const VfioOpen *open);
+  /* Fills container->ranges, least: what all devices attached so far can reach. */
+  gboolean (*read_ranges) (VfioContainer *container, GError **error);
+  /* -errno or 0 */
+  int (*map) (VfioContainer *container, guint64 iova, gpointer address, guint64 length);
+  int (*unmap) (VfioContainer *container, guint64 iova, guint64 length);
+  /* The last device is closed. */
+  void (*finish) (VfioContainer *container);
+} VfioWayOps;
+
+typedef struct
+{
+  int number, fd;
+  guint n_devices;
+} VfioGroup;
+
+struct _VfioContainer
+{
+  VmmMachine *machine;
+  VfioKernel *kernel;
+  VfioWay wanted;
+  const VfioWayOps *ops; /* NULL: nothing is open */
+  guint n_devices;
+  gboolean listening;
+  GMutex lock;      /* what follows */
+  GArray *ranges;   /* VfioRange, ascending; empty: the kernel does not say */
+  guint64 n_mapped; /* bytes */
+  guint64 n_ram;    /* bytes when the first device came */
+  /* groups */
+  int fd;         /* /dev/vfio/vfio or /dev/iommu; -1 */
+  GArray *groups; /* VfioGroup */
+  /* iommufd */
+  guint32 ioas;
+};
+
+extern const VfioWayOps vfio_way_groups;
+extern const VfioWayOps vfio_way_iommufd;
+
+static inline int
+vfio_ioctl (VfioContainer *container, int fd, gulong request, gpointer argument)
+{
+  return container->kernel->ops->ioctl (container->kernel, fd, request, argument);
+}
+
+/* Messages of open(2) for the files below /dev. */
+gboolean vfio_container_set_open_error (GError **error, int r, const char *path, const char *name);
+/* Tells the hypervisor; without it the machine works, DMA that is not coherent may not. */
+void vfio_container_tell_accel (VfioContainer *container, int fd, gboolean add);

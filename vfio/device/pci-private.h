@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Shared by the vfio/device/pci*.c files.
+ *
+ * Locks, outermost first: the bus's configuration lock (config accesses, BARs and what is mapped for
+ * the guest), irq_lock (which interrupts are set up), then the PCI core's MSI-X and INTx locks. */
+#pragma once
+#include "vfio/device/device.h"
+#include "vfio/device/pci.h"
+
+typedef struct _VfioPci VfioPci;
+
+/* A part of a BAR that the guest reaches without us. */
+typedef struct
+{
+  guint64 offset, size;
+  VmmRamBlock *block;
+  VmmMapping *mapping; /* NULL: trapped at present */
+} VfioSlot;
+
+typedef struct
+{
+  VfioPci *pci;
+  guint index;
+  const VfioRegion *source; /* NULL: no such BAR */
+  guint64 size;             /* a power of two */
+  VmmRegion region;         /* takes what no slot does */
+  guint64 base;             /* or PCI_BAR_UNMAPPED; config lock */
+  gpointer reserved;        /* address space, PROT_NONE but for the slots */
+  gsize reserved_size;
+  VfioSlot *slots;
+  guint n_slots;
+} VfioBar;
+
+typedef enum
+{
+  VFIO_IRQ_MODE_NONE,
+  VFIO_IRQ_MODE_INTX,
+  VFIO_IRQ_MODE_MSI,
+  VFIO_IRQ_MODE_MSIX,
+} VfioIrqMode;
+
+typedef struct
+{
+  guint cap; /* 0: none */
+  guint n;
+  guint table_bar, pba_bar;
+  guint64 table_offset, pba_offset;
+} VfioMsix;
+
+struct _VfioPci
+{
+  PciDevice parent;
+  struct
+  {
+    VfioContainer *container;
+    char *host, *sysfs, *vf_token;
+    gboolean rom, vga;
+    GBytes *rom_image;
+    VfioPciEvents *events;
+  } config;
+  struct
+  {
+    VfioDevice *device;
+    const VfioRegion *space; /* configuration space */
+    guint space_size;        /* bytes that exist: 256 or 4096 */
+    guint8 *physical;        /* a copy from realize */
+    guint8 *virtual_bits;    /* a bit is ours, not the device's */
+    guint pm_cap, express_cap, af_cap, msi_cap, n_msi;
+    VfioMsix msix;
+    VfioBar bars[PCI_ALCOVE_N_BARS];
+    gboolean asleep;    /* D1 to D3: nothing is mapped; config lock */
+    gboolean low_power; /* the kernel may cut its power; config lock */
+    gboolean fresh;     /* reset, and not touched by the guest since; config lock */
+    gboolean dead;      /* configuration space could not be read */
+    gboolean has_low_power;
+
+    GMutex irq_lock;
+    VfioIrqMode mode;
+    gboolean closed;  /* no interrupts any more */
+    guint n_vectors;  /* enabled at the kernel */
+    gboolean *in_use; /* MSI-X: the kernel signals the vector */
+    int intx_gsi;
+    int intx_fd, intx_fast_fd, unmask_fd; /* -1 */
+    VmmSource *intx_source;
+    VmmTimer *intx_timer;
+    gboolean intx_fast;    /* by the hypervisor alone */
+    gboolean intx_pending; /* slow: raised, waits for the guest */
+    gboolean intx_trapped; /* slow: nothing is mapped meanwhile; config lock */
+
+    int error_fd, request_fd;
+    VmmSource *error_source, *request_source;
+    guint64 n_reads, n_writes, n_slow; /* atomic */
+  } host;
+};
+
+static inline guint32
+vfio_pci_le (const guint8 *bytes, guint size)
+{
+  guint32 value = 0;
+
+  for (guint i = 0; i < size; i++)
+    value |= (guint32)bytes[i] << (i * 8);
+  return value;
+}
+
+void G_GNUC_PRINTF (2, 3) vfio_pci_note (VfioPci *pci, const char *format, ...);
+
+/* pci-config.c */
+/* Reads configuration space and finds what is in it, before pci_device_init. */
+gboolean vfio_pci_read_config (VfioPci *pci, GError **error);
+/* The guest's view, after it. */
+gboolean vfio_pci_init_config (VfioPci *pci, GError **error);
+void vfio_pci_finish_config (VfioPci *pci);
+guint32 vfio_pci_physical_read (VfioPci *pci, guint offset, guint size);
+int vfio_pci_physical_write (VfioPci *pci, guint offset, guint size, guint32 value);
+
+/* pci-bars.c */
+gboolean vfio_pci_init_bars (VfioPci *pci, GError **error);
+void vfio_pci_finish_bars (VfioPci *pci);
+/* Maps or unmaps what can be mapped, as decoding, sleep and a slow interrupt have it. Config lock. */
+void vfio_pci_update_slots (VfioPci *pci);
+/* All of them, before decoding is switched off at the device. Config lock. */
+void vfio_pci_unmap_slots (VfioPci *pci);
+
+/* pci-irqs.c */
+gboolean vfio_pci_init_irqs (VfioPci *pci, GError **error);
+/* After pci_device_finish the vectors' descriptors are gone: before it. */
+void vfio_pci_finish_irqs (VfioPci *pci);
+/* Brings what the kernel signals in line with what the guest has enabled. */
+void vfio_pci_update_irqs (VfioPci *pci);
+void vfio_pci_disable_irqs (VfioPci *pci);
+/* The guest reached a register of the device: with a slow INTx it has seen the interrupt. */
+void vfio_pci_acknowledge (VfioPci *pci);
+
+/* pci-rom.c */
+gboolean vfio_pci_init_rom (VfioPci *pci, GError **error);
+/* What is wrong with an image for this function: NULL or (transfer full) words. */
+char *vfio_pci_check_rom (const guint8 *rom, gsize size, guint16 vendor, guint16 device);
+
+/* pci-reset.c */
+/* whole: the machine is reset, so that other functions of it on the same bus may be hit. */
+void vfio_pci_reset_hardware (VfioPci *pci, gboolean whole);
