@@ -408,6 +408,37 @@ static const AlcoveKeySpec scsi_keys[] = {
   ADDRESS_KEY,
 };
 
+#define PCI(member) G_STRUCT_OFFSET (AlcovePciConfig, member)
+static const AlcoveKeySpec pci_keys[] = {
+  { .name = "host",
+    .type = ALCOVE_KEY_STRING,
+    .offset = PCI (host),
+    .min = 1,
+    .max = 36,
+    .required = TRUE,
+    .help = "the host's device: 0000:01:00.0, or the UUID of a mediated device" },
+  { .name = "rom",
+    .type = ALCOVE_KEY_BOOLEAN,
+    .offset = PCI (rom),
+    .fallback = "true",
+    .help = "the guest's firmware sees the card's start-up program" },
+  { .name = "rom-file",
+    .type = ALCOVE_KEY_PATH,
+    .offset = PCI (rom_file),
+    .help = "a file with that program, for cards that do not let theirs be read" },
+  { .name = "vga",
+    .type = ALCOVE_KEY_BOOLEAN,
+    .offset = PCI (vga),
+    .fallback = "false",
+    .help = "the legacy VGA ports and memory are this card's: for BIOS firmware on it" },
+  { .name = "vf-token",
+    .type = ALCOVE_KEY_UUID,
+    .offset = PCI (vf_token),
+    .help = "the secret of a virtual function whose physical function another program has" },
+  ADDRESS_KEY,
+  BOOT_INDEX_KEY,
+};
+
 #define SPICE(member) G_STRUCT_OFFSET (AlcoveSpiceConfig, member)
 static const AlcoveKeySpec spice_keys[] = {
   { .name = "listen",
@@ -458,6 +489,7 @@ const AlcoveGroupSpec alcove_group_specs[ALCOVE_N_KINDS] = {
   { ALCOVE_KIND_SNAPSHOTS, "snapshots", FALSE, 1, sizeof (AlcoveSnapshotsConfig),
     KEYS (snapshots_keys) },
   { ALCOVE_KIND_SCSI, "scsi", TRUE, 1, sizeof (AlcoveScsiConfig), KEYS (scsi_keys) },
+  { ALCOVE_KIND_PCI, "pci", TRUE, 16, sizeof (AlcovePciConfig), KEYS (pci_keys) },
 };
 
 const char *

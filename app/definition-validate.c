@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "vfio/host/address.h"
+
 typedef struct
 {
   AlcoveParsed *parsed;
@@ -220,22 +222,53 @@ validate_controllers (Validation *v)
     }
 }
 
+static gboolean
+is_uuid (const char *text)
+{
+  return strlen (text) == 36 && g_uuid_string_is_valid (text);
+}
+
+static void
+validate_pci (Validation *v, const AlcovePciConfig *pci)
+{
+  GPtrArray *pcis = v->parsed->by_kind[ALCOVE_KIND_PCI];
+  VfioAddress address;
+
+  if (!vfio_address_parse (pci->host, &address) && !is_uuid (pci->host))
+    complain (v, &pci->base, "host",
+              "“%s” is no device: write its address, such as 0000:01:00.0 (alcove pci list shows "
+              "them), or the UUID of a mediated device",
+              pci->host);
+  for (guint i = 0; i < pcis->len && g_ptr_array_index (pcis, i) != pci; i++)
+    {
+      const AlcovePciConfig *other = g_ptr_array_index (pcis, i);
+
+      if (g_ascii_strcasecmp (other->host, pci->host) == 0)
+        complain (v, &pci->base, "host", "[pci %s] has the same one", other->base.name);
+    }
+  if (pci->rom_file != NULL && !pci->rom)
+    complain (v, &pci->base, "rom-file", "it is not used with rom=false: remove one of them");
+}
+
 static void
 validate_addresses (Validation *v)
 {
-  const AlcoveDeviceConfig *at[32][8] = { 0 };
-  const AlcoveDeviceConfig *in_port[ALCOVE_PCI_N_PORTS + 1] = { 0 };
+  const AlcoveDeviceConfig *at[ALCOVE_PCI_N_PORTS + 1][32][8] = { 0 };
 
   for (guint i = 0; i < v->parsed->devices->len; i++)
     {
       const AlcoveDeviceConfig *device = g_ptr_array_index (v->parsed->devices, i);
       const AlcovePciAddress *address = &device->address;
-
-      const AlcoveDeviceConfig **place =
-          address->bus != 0 ? &in_port[address->bus] : &at[address->slot][address->function];
+      const AlcoveDeviceConfig **place = &at[address->bus][address->slot][address->function];
 
       if (!address->set)
         continue;
+      if (address->bus != 0 && address->function != 0 && device->kind != ALCOVE_KIND_PCI)
+        {
+          complain (v, device, "address", "a slot for hot-plug holds one device: write %02x:00.0",
+                    address->bus);
+          continue;
+        }
       if (*place != NULL)
         {
           g_autofree char *other = group_of (*place);
@@ -249,11 +282,17 @@ validate_addresses (Validation *v)
     }
   /* PCI Local Bus 3.0, 3.2.2.3.4: a device must have function 0, software looks no further
    * without. */
-  for (guint slot = 0; slot < 32; slot++)
-    for (guint function = 1; function < 8; function++)
-      if (at[slot][function] != NULL && at[slot][0] == NULL)
-        complain (v, at[slot][function], "address",
-                  "nothing is at 00:%02x.0, so no guest would find this one: use function 0", slot);
+  for (guint bus = 0; bus <= ALCOVE_PCI_N_PORTS; bus++)
+    for (guint slot = 0; slot < 32; slot++)
+      for (guint function = 1; function < 8; function++)
+        if (at[bus][slot][function] != NULL && at[bus][slot][0] == NULL)
+          complain (v, at[bus][slot][function], "address",
+                    "nothing is at %02x:%02x.0, so no guest would find this one: use function 0",
+                    bus, slot);
+        else if (bus != 0 && at[bus][slot][function] != NULL &&
+                 at[bus][slot][0]->kind != ALCOVE_KIND_PCI)
+          complain (v, at[bus][slot][function], "address",
+                    "another device has the slot %02x:00: use a slot of its own", bus);
 }
 
 static void
@@ -449,6 +488,8 @@ alcove_parsed_validate (AlcoveParsed *parsed, const AlcoveConfFile *file, Alcove
     validate_char (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_SERIAL], i));
   for (guint i = 0; i < by_kind[ALCOVE_KIND_CONSOLE]->len; i++)
     validate_char (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_CONSOLE], i));
+  for (guint i = 0; i < by_kind[ALCOVE_KIND_PCI]->len; i++)
+    validate_pci (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_PCI], i));
   if (by_kind[ALCOVE_KIND_SPICE]->len > 0)
     validate_spice (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_SPICE], 0));
   validate_controllers (&v);

@@ -392,7 +392,7 @@ check_address (const char *text, AlcovePciAddress *ret)
                             address.bus, ALCOVE_PCI_N_PORTS);
   if (address.bus != 0)
     {
-      if (address.slot != 0 || address.function != 0)
+      if (address.slot != 0)
         return g_strdup_printf ("a slot for hot-plug holds one device: write %02x:00.0",
                                 address.bus);
       *ret = address;

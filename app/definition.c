@@ -2,6 +2,7 @@
 #include "app/definition.h"
 
 #include <string.h>
+#include "app/definition-pci.h"
 #include "app/definition-private.h"
 #include "app/files.h"
 #include "app/suggest.h"
@@ -239,6 +240,7 @@ DEFINE_GETTER (AlcoveCharConfig, serials, ALCOVE_KIND_SERIAL)
 DEFINE_GETTER (AlcoveCharConfig, consoles, ALCOVE_KIND_CONSOLE)
 DEFINE_GETTER (AlcoveInputConfig, inputs, ALCOVE_KIND_INPUT)
 DEFINE_GETTER (AlcoveRngConfig, rngs, ALCOVE_KIND_RNG)
+DEFINE_GETTER (AlcovePciConfig, pcis, ALCOVE_KIND_PCI)
 
 const AlcoveDeviceConfig *const *
 alcove_definition_get_devices (AlcoveDefinition *self, guint *ret_n)
@@ -397,6 +399,8 @@ needs_address (AlcoveDefinition *self, const AlcoveDeviceConfig *device)
     return alcove_definition_disk_has_address (self, (const AlcoveDiskConfig *)device);
   if (device->kind == ALCOVE_KIND_DISPLAY)
     return ((const AlcoveDisplayConfig *)device)->type != ALCOVE_DISPLAY_NONE;
+  if (device->kind == ALCOVE_KIND_PCI)
+    return FALSE; /* slots for hot-plug: definition-pci.c */
   return !is_scsi_disk (device);
 }
 
@@ -512,6 +516,7 @@ gboolean
 alcove_definition_assign (AlcoveDefinition *self, GError **error)
 {
   g_autoptr (AlcoveConfFile) file = alcove_definition_dup_conf (self);
+  GError *inner = NULL;
   guint32 used = 0;
   gboolean any = FALSE;
 
@@ -523,6 +528,12 @@ alcove_definition_assign (AlcoveDefinition *self, GError **error)
         used |= 1u << device->address.slot;
     }
   any = assign_scsi (self, file, &used);
+  any |= alcove_definition_assign_pcis (self, file, &inner);
+  if (inner != NULL)
+    {
+      g_propagate_error (error, inner);
+      return FALSE;
+    }
   for (guint i = 0; i < self->parsed.devices->len; i++)
     {
       const AlcoveDeviceConfig *device = g_ptr_array_index (self->parsed.devices, i);

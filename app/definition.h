@@ -3,7 +3,7 @@
  *
  * The file is a key file with one group per device: [machine], [disk NAME], [cdrom NAME],
  * [nic NAME], [display NAME], [serial NAME], [console NAME], [input NAME], [rng NAME], [spice],
- * [snapshots], [scsi NAME].
+ * [snapshots], [scsi NAME], [pci NAME].
  * definition-schema.c has every key with its range, default and meaning; an unknown group or key is
  * refused by name. The text is the definition: the structs below are what it says, parsed anew at
  * each edit, so a struct is valid until the next edit or the last unref. Comments survive.
@@ -18,7 +18,7 @@
 
 /* Where a device sits. On bus 00, slots 00 (host bridge) and 1f (LPC, AHCI) are the board's, 1c to 1e
  * are kept for root ports; assignment hands out 02 to 1b, displays first take 01. Bus NN, from 01 to
- * 08, is what is behind the NNth root port: one device, NN:00.0, which can come and go while the
+ * 08, is what is behind the NNth root port: one device, NN:00.0 (the functions of one card: NN:00.0 to NN:00.7), which can come and go while the
  * machine runs. (The guest counts buses by itself.) */
 typedef struct
 {
@@ -44,8 +44,9 @@ typedef enum
   ALCOVE_KIND_SPICE,
   ALCOVE_KIND_SNAPSHOTS,
   ALCOVE_KIND_SCSI,
+  ALCOVE_KIND_PCI,
 } AlcoveKind;
-#define ALCOVE_N_KINDS (ALCOVE_KIND_SCSI + 1)
+#define ALCOVE_N_KINDS (ALCOVE_KIND_PCI + 1)
 /* "disk", ... */
 const char *alcove_kind_to_string (AlcoveKind kind);
 
@@ -249,6 +250,18 @@ typedef struct
   guint queues; /* 0: as many as vCPUs, at most 4 */
 } AlcoveScsiConfig;
 
+/* [pci NAME]: a PCI function of the host, passed through. Functions of one card of the host sit in one
+ * slot of the guest. */
+typedef struct
+{
+  AlcoveDeviceConfig base;
+  char *host;     /* "0000:01:00.0", or the UUID of a mediated device */
+  gboolean rom;   /* show the card's start-up program */
+  char *rom_file; /* (nullable) absolute path: this one instead */
+  gboolean vga;   /* the legacy VGA ports and memory are this card's */
+  char *vf_token; /* (nullable) UUID */
+} AlcovePciConfig;
+
 typedef enum
 {
   ALCOVE_LISTEN_NONE,
@@ -322,6 +335,7 @@ const AlcoveCharConfig *const *alcove_definition_get_consoles (AlcoveDefinition 
                                                                guint *ret_n);
 const AlcoveInputConfig *const *alcove_definition_get_inputs (AlcoveDefinition *self, guint *ret_n);
 const AlcoveRngConfig *const *alcove_definition_get_rngs (AlcoveDefinition *self, guint *ret_n);
+const AlcovePciConfig *const *alcove_definition_get_pcis (AlcoveDefinition *self, guint *ret_n);
 /* (nullable) */
 const AlcoveScsiConfig *alcove_definition_get_scsi (AlcoveDefinition *self);
 const AlcoveSpiceConfig *alcove_definition_get_spice (AlcoveDefinition *self); /* (nullable) */

@@ -14,6 +14,7 @@
 #include "devices/backends/spice/spice.h"
 #include "app/runner/control-disks.h"
 #include "app/runner/hotplug.h"
+#include "app/runner/passthrough.h"
 #include "app/runner/stats.h"
 #include "app/runner/typing.h"
 
@@ -554,6 +555,7 @@ runner_control_new (RunnerMachine *machine,
   self->saving = runner_saving_new (machine, definition, self->skeleton, saved, user_data);
   runner_hotplug_set_hold_func (machine, devices_must_stay, self->saving);
   runner_control_disks_connect (self->skeleton, machine);
+  runner_control_passthrough_connect (self->skeleton, machine);
   if (make_folder (folder, error))
     self->server = listen_on (self, error);
   if (self->server == NULL)
@@ -574,6 +576,7 @@ runner_control_free (RunnerControl *self)
   runner_typing_free (self->typing);
   runner_hotplug_set_hold_func (self->machine, NULL, NULL);
   runner_hotplug_cancel_all (self->machine);
+  runner_passthrough_cancel_all (self->machine);
   runner_saving_free (self->saving);
   if (self->server != NULL)
     {

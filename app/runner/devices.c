@@ -22,11 +22,22 @@ runner_device_begin (RunnerMachine *self,
                      GError **error)
 {
   const VmmDeviceOps *ops = device_registry_find (type);
+
+  g_assert (ops != NULL);
+  return runner_device_begin_ops (self, ops, id, config, error);
+}
+
+VmmDevice *
+runner_device_begin_ops (RunnerMachine *self,
+                         const VmmDeviceOps *ops,
+                         const char *id,
+                         const AlcoveDeviceConfig *config,
+                         GError **error)
+{
   AlcovePciAddress address = config->address;
   PciBus *bus = q35_board_get_root_bus (self->board);
   VmmDevice *device;
 
-  g_assert (ops != NULL);
   if (!address.set)
     {
       int slot = q35_board_find_free_slot (self->board);
@@ -238,5 +249,5 @@ runner_devices_make (RunnerMachine *self, GError **error)
       if (device == NULL || !runner_device_finish (self, &rngs[i]->base, device, TRUE, error))
         return FALSE;
     }
-  return make_consoles (self, error);
+  return make_consoles (self, error) && runner_passthrough_make_all (self, error);
 }

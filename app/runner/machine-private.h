@@ -6,6 +6,7 @@
 #include "devices/backends/block/block.h"
 #include "devices/backends/net/net.h"
 #include "devices/pci/pci.h"
+#include "vfio/device/container.h"
 #include "vmm/boot/image.h"
 
 #define RUNNER_MAX_DISPLAYS 4
@@ -31,8 +32,12 @@ struct _RunnerMachine
   GPtrArray *console_names;
   gboolean (*hold_func) (gpointer user_data); /* (nullable) devices must stay now */
   gpointer hold_data;
-  GPtrArray *ejects;    /* of RunnerEject: disks that the guest was asked to release */
-  GHashTable *consoles; /* name -> CharBackend, a hub (borrowed from chars) */
+  GPtrArray *ejects;       /* of RunnerEject: disks that the guest was asked to release */
+  VfioKernel *vfio_kernel; /* (nullable) */
+  VfioContainer *vfio;     /* (nullable) nothing is passed through */
+  GPtrArray *pcis;         /* of RunnerPci */
+  GPtrArray *card_ejects;  /* of slots that the guest was asked to release */
+  GHashTable *consoles;    /* name -> CharBackend, a hub (borrowed from chars) */
 };
 
 /* chars.c */
@@ -51,6 +56,12 @@ VmmDevice *runner_device_begin (RunnerMachine *self,
                                 const char *id,
                                 const AlcoveDeviceConfig *config,
                                 GError **error);
+/* The same with a table that is not in the registry. */
+VmmDevice *runner_device_begin_ops (RunnerMachine *self,
+                                    const VmmDeviceOps *ops,
+                                    const char *id,
+                                    const AlcoveDeviceConfig *config,
+                                    GError **error);
 /* device: (transfer full). ok: all properties were set. */
 gboolean runner_device_finish (RunnerMachine *self,
                                const AlcoveDeviceConfig *config,
@@ -100,5 +111,10 @@ gboolean runner_scsi_attach (RunnerMachine *self,
                              BlockBackend *backend,
                              RunnerDisk *disk,
                              GError **error);
+/* passthrough.c */
+void runner_passthrough_init (RunnerMachine *self);
+void runner_passthrough_finish (RunnerMachine *self);
+gboolean runner_passthrough_make_all (RunnerMachine *self, GError **error);
+
 /* hotplug.c */
 void runner_hotplug_init (RunnerMachine *self);

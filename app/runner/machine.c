@@ -6,6 +6,7 @@
 #include "app/generation.h"
 #include "app/runner/firmware.h"
 #include "app/runner/hotplug.h"
+#include "app/runner/passthrough.h"
 #include "devices/backends/block/guard.h"
 
 /* Text of a checked definition to 16 bytes, RFC 4122 order. */
@@ -290,6 +291,7 @@ runner_machine_new (AlcoveDefinition *definition, GError **error)
   self->block_ids = g_ptr_array_new_with_free_func (g_free);
   self->disks = g_ptr_array_new_with_free_func (runner_disk_free);
   runner_hotplug_init (self);
+  runner_passthrough_init (self);
   self->nets = g_ptr_array_new_with_free_func (free_net);
   self->chars = g_ptr_array_new_with_free_func (free_char);
   self->console_names = g_ptr_array_new_with_free_func (g_free);
@@ -325,6 +327,7 @@ runner_machine_free (RunnerMachine *self)
   if (self->vm != NULL)
     vmm_vm_stop (self->vm);
   runner_hotplug_cancel_all (self);
+  runner_passthrough_cancel_all (self);
   if (self->spice != NULL)
     spice_backend_free (self->spice);
   q35_board_free (self->board);
@@ -333,6 +336,7 @@ runner_machine_free (RunnerMachine *self)
   vmm_boot_image_free (self->boot_image);
   for (guint i = 0; i < self->n_scanouts; i++)
     display_scanout_free (self->scanouts[i]);
+  runner_passthrough_finish (self);
   g_ptr_array_unref (self->ejects);
   g_ptr_array_unref (self->disks);
   g_ptr_array_unref (self->blocks);

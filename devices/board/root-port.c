@@ -176,6 +176,28 @@ pcie_root_port_is_off (PciDevice *device)
   return (read_control ((RootPort *)device) & PCI_EXP_SLTCTL_PCC) != 0;
 }
 
+void
+pcie_root_port_set_link (PciDevice *device, guint speed, guint width)
+{
+  RootPort *port = (RootPort *)device;
+  guint cap = port->host.cap, status;
+
+  speed = CLAMP (speed, 1, 6);
+  width = CLAMP (width, 1, 32);
+  pci_bus_lock_config (port->host.bus);
+  pci_device_set_config (device, cap + PCI_EXP_LNKCAP, 4,
+                         (pci_device_get_config (device, cap + PCI_EXP_LNKCAP, 4) &
+                          ~(guint32)(PCI_EXP_LNKCAP_SLS | PCI_EXP_LNKCAP_MLW)) |
+                             speed | width << 4);
+  status = pci_device_get_config (device, cap + PCI_EXP_LNKSTA, 2) &
+           ~(guint)(PCI_EXP_LNKSTA_CLS | PCI_EXP_LNKSTA_NLW);
+  pci_device_set_config (device, cap + PCI_EXP_LNKSTA, 2, status | speed | width << 4);
+  /* 7.5.3.18: bit n of the vector, from bit 1, is speed n. */
+  pci_device_set_config (device, cap + PCI_EXP_LNKCAP2, 4, ((2u << speed) - 2) & 0xfe);
+  pci_device_set_config (device, cap + PCI_EXP_LNKCTL2, 2, speed);
+  pci_bus_unlock_config (port->host.bus);
+}
+
 PciBus *
 pcie_root_port_get_bus (PciDevice *device)
 {

@@ -8,6 +8,9 @@
 
 extern const VmmDeviceOps pcie_root_port_ops;
 
+/* What the slot's link shows: speed as in the link status register (1: 2.5 GT/s ...), width in
+ * lanes; 1, 1 is an empty slot's. Thread: any. */
+void pcie_root_port_set_link (PciDevice *device, guint speed, guint width);
 PciBus *pcie_root_port_get_bus (PciDevice *port);
 /* A driver of the guest hears the slot's events; without one a button is pressed in vain. */
 gboolean pcie_root_port_is_heard (PciDevice *port);

@@ -231,7 +231,7 @@ init_cap (VfioPci *pci, guint cap, guint room, gboolean *ret_ok, GError **error)
       return TRUE;
     case PCI_CAP_ID_EA:   /* addresses of the host */
     case PCI_CAP_ID_SHPC: /* of bridges */
-    case PCI_CAP_ID_NULL:
+    case 0:
       return FALSE;
     default:
       return TRUE;

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "app/definition-pci.h"
+
+#include <string.h>
+
+#include "vfio/host/address.h"
+
+#define PREFIX "pci "
+
+static char *
+group_of (const char *name)
+{
+  return g_strconcat (PREFIX, name, NULL);
+}
+
+const AlcovePciConfig *
+alcove_definition_find_pci (AlcoveDefinition *self, const char *name)
+{
+  guint n;
+  const AlcovePciConfig *const *pcis = alcove_definition_get_pcis (self, &n);
+
+  for (guint i = 0; i < n; i++)
+    if (strcmp (pcis[i]->base.name, name) == 0)
+      return pcis[i];
+  return NULL;
+}
+
+const AlcovePciConfig *
+alcove_definition_find_pci_host (AlcoveDefinition *self, const char *host)
+{
+  guint n;
+  const AlcovePciConfig *const *pcis = alcove_definition_get_pcis (self, &n);
+  VfioAddress wanted, address;
+  gboolean known = vfio_address_parse (host, &wanted);
+
+  for (guint i = 0; i < n; i++)
+    if (known ? vfio_address_parse (pcis[i]->host, &address) &&
+                    vfio_address_compare (address, wanted) == 0
+              : g_ascii_strcasecmp (pcis[i]->host, host) == 0)
+      return pcis[i];
+  return NULL;
+}
+
+gboolean
+alcove_pci_config_same_card (const AlcovePciConfig *a, const AlcovePciConfig *b)
+{
+  VfioAddress x, y;
+
+  if (a == b)
+    return TRUE;
+  return vfio_address_parse (a->host, &x) && vfio_address_parse (b->host, &y) &&
+         vfio_address_same_slot (x, y);
+}
+
+/* ---- where they sit ---- */
+
+typedef struct
+{
+  const AlcovePciConfig *members[8]; /* by the host's function; a mediated device is alone */
+  guint bus;                         /* 0: none yet */
+  guint taken;                       /* bit n: the guest's function n */
+} Card;
+
+static guint
+function_of (const AlcovePciConfig *pci)
+{
+  VfioAddress address;
+
+  return vfio_address_parse (pci->host, &address) ? address.function : 0;
+}
+
+static void
+find_card (const AlcovePciConfig *const *pcis, guint n, const AlcovePciConfig *pci, Card *ret)
+{
+  *ret = (Card){ 0 };
+  for (guint i = 0; i < n; i++)
+    {
+      const AlcovePciAddress *address = &pcis[i]->base.address;
+
+      if (!alcove_pci_config_same_card (pci, pcis[i]))
+        continue;
+      ret->members[function_of (pcis[i])] = pcis[i];
+      if (address->set && address->bus != 0)
+        {
+          ret->bus = address->bus;
+          ret->taken |= 1u << address->function;
+        }
+    }
+}
+
+static void
+place_card (Card *card, AlcoveConfFile *file)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (card->members); i++)
+    {
+      g_autofree char *group = NULL, *text = NULL;
+      AlcovePciAddress address = { .set = TRUE, .bus = (guint8)card->bus };
+      guint function = (card->taken & 1) != 0 ? i : 0;
+
+      if (card->members[i] == NULL || card->members[i]->base.address.set)
+        continue;
+      while ((card->taken >> function & 1) != 0)
+        function = (function + 1) % 8;
+      card->taken |= 1u << function;
+      address.function = (guint8)function;
+      group = group_of (card->members[i]->base.name);
+      text = alcove_pci_address_to_string (&address);
+      alcove_conf_file_set_value (file, group, "address", text);
+    }
+}
+
+gboolean
+alcove_definition_assign_pcis (AlcoveDefinition *self, AlcoveConfFile *file, GError **error)
+{
+  guint n, n_devices, ports = 0;
+  const AlcovePciConfig *const *pcis = alcove_definition_get_pcis (self, &n);
+  const AlcoveDeviceConfig *const *devices = alcove_definition_get_devices (self, &n_devices);
+  gboolean any = FALSE;
+
+  for (guint i = 0; i < n_devices; i++)
+    if (devices[i]->address.set)
+      ports |= 1u << devices[i]->address.bus;
+  for (guint i = 0; i < n; i++)
+    {
+      Card card;
+      gboolean done = pcis[i]->base.address.set;
+
+      for (guint j = 0; j < i && !done; j++)
+        done = !pcis[j]->base.address.set && alcove_pci_config_same_card (pcis[i], pcis[j]);
+      if (done)
+        continue;
+      find_card (pcis, n, pcis[i], &card);
+      for (guint bus = 1; card.bus == 0 && bus <= ALCOVE_PCI_N_PORTS; bus++)
+        if ((ports & 1u << bus) == 0)
+          card.bus = bus;
+      if (card.bus == 0)
+        {
+          g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_FAILED,
+                       "All %d slots for hot-plug are taken, and [pci %s] needs one: move a device "
+                       "that sits in one to bus 00 (its address), or remove it",
+                       ALCOVE_PCI_N_PORTS, pcis[i]->base.name);
+          return FALSE;
+        }
+      ports |= 1u << card.bus;
+      place_card (&card, file);
+      any = TRUE;
+    }
+  return any;
+}
+
+/* ---- edits ---- */
+
+typedef struct
+{
+  AlcoveConfFile *to;
+  const char *group;
+} CopyKeys;
+
+static void
+copy_key (guint line, const char *key, const char *value, gpointer user_data)
+{
+  CopyKeys *copy = user_data;
+
+  alcove_conf_file_set_value (copy->to, copy->group, key, value);
+}
+
+char *
+alcove_definition_dup_pci_group (AlcoveDefinition *self, const char *name)
+{
+  g_autofree char *group = group_of (name);
+  g_autoptr (AlcoveConfFile) from = alcove_definition_dup_conf (self);
+  g_auto (AlcoveProblems) problems = { 0 };
+  g_autoptr (AlcoveConfFile) to = NULL;
+  CopyKeys copy = { NULL, group };
+
+  if (!alcove_conf_file_has_group (from, group))
+    return NULL;
+  alcove_problems_init (&problems, group);
+  copy.to = to = alcove_conf_file_parse ("", 0, &problems);
+  alcove_conf_file_foreach_key (from, group, copy_key, &copy);
+  return alcove_conf_file_to_text (to, NULL);
+}
+
+/* (transfer full): the one group of a text. */
+static AlcoveConfFile *
+parse_group (const char *text, char **ret_group, GError **error)
+{
+  g_auto (AlcoveProblems) problems = { 0 };
+  g_autoptr (AlcoveConfFile) file = NULL;
+  const char *group;
+
+  alcove_problems_init (&problems, "pci");
+  file = alcove_conf_file_parse (text, strlen (text), &problems);
+  if (!alcove_problems_to_error (&problems, error))
+    return NULL;
+  group =
+      alcove_conf_file_get_n_groups (file) == 1 ? alcove_conf_file_get_group (file, 0, NULL) : "";
+  if (!g_str_has_prefix (group, PREFIX) || !alcove_device_name_is_valid (group + strlen (PREFIX)))
+    {
+      g_set_error_literal (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID,
+                           "A device that is passed through is described by one group [pci NAME]; "
+                           "its name is lower case letters, digits, \"-\", \"_\" and \".\"");
+      return NULL;
+    }
+  *ret_group = g_strdup (group);
+  return g_steal_pointer (&file);
+}
+
+char *
+alcove_definition_add_pci (AlcoveDefinition *self, const char *text, gboolean live, GError **error)
+{
+  g_autofree char *group = NULL;
+  g_autoptr (AlcoveConfFile) added = parse_group (text, &group, error);
+  g_autoptr (AlcoveConfFile) before = alcove_definition_dup_conf (self);
+  g_autoptr (AlcoveConfFile) file = alcove_definition_dup_conf (self);
+  CopyKeys copy = { file, group };
+  GError *inner = NULL;
+  const AlcovePciConfig *pci;
+
+  if (added == NULL)
+    return NULL;
+  if (alcove_conf_file_has_group (file, group))
+    {
+      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_EXISTS,
+                   "The machine already has a [%s]: choose another name", group);
+      return NULL;
+    }
+  alcove_conf_file_foreach_key (added, group, copy_key, &copy);
+  if (!alcove_definition_take_conf (self, alcove_conf_file_copy (file), error))
+    return NULL;
+  pci = alcove_definition_find_pci (self, group + strlen (PREFIX));
+  if (live && pci->base.address.set && pci->base.address.bus == 0)
+    g_set_error (&inner, ALCOVE_ERROR, ALCOVE_ERROR_INVALID,
+                 "[%s] address: while the machine runs, only slots for hot-plug can be used, "
+                 "01:00.0 to %02x:00.0: remove the key and a free one is taken",
+                 group, ALCOVE_PCI_N_PORTS);
+  else if (alcove_definition_assign_pcis (self, file, &inner))
+    (void)alcove_definition_take_conf (self, alcove_conf_file_copy (file), &inner);
+  if (inner == NULL)
+    return g_strdup (group + strlen (PREFIX));
+  g_propagate_error (error, inner);
+  (void)alcove_definition_take_conf (self, g_steal_pointer (&before), NULL);
+  return NULL;
+}
+
+gboolean
+alcove_definition_remove_pci (AlcoveDefinition *self, const char *name, GError **error)
+{
+  g_autofree char *group = group_of (name);
+
+  if (alcove_definition_find_pci (self, name) != NULL)
+    return alcove_definition_remove_group (self, group, error);
+  g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_NOT_FOUND, "There is no [%s]", group);
+  return FALSE;
+}

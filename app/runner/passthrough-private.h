@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Shared by passthrough.c and passthrough-hotplug.c. */
+#pragma once
+#include "app/runner/machine-private.h"
+#include "app/runner/passthrough.h"
+#include "vfio/device/pci.h"
+
+/* A function in the machine. */
+typedef struct
+{
+  char *name, *host;
+  AlcovePciAddress address;
+  VmmDevice *device;
+  GPtrArray *notes; /* of char *: what people should know */
+  RunnerMachine *machine;
+  VfioPciEvents events;
+  gint wanted; /* atomic: the host wants it back, and the main thread is to hear of it */
+} RunnerPci;
+
+void runner_pci_free (gpointer pci);
+RunnerPci *runner_passthrough_find (RunnerMachine *self, const char *name); /* (nullable) */
+/* Makes the device; the guest is not told. (transfer none) of the machine. */
+RunnerPci *
+runner_passthrough_make (RunnerMachine *self, const AlcovePciConfig *config, GError **error);
+
+/* passthrough-hotplug.c */
+/* On a worker: the host wants it back. */
+void runner_passthrough_on_requested (gpointer pci);
+gboolean runner_passthrough_is_leaving (RunnerMachine *self, const RunnerPci *pci);

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The [pci NAME] groups of a definition as devices of the machine. */
+#include "app/runner/passthrough-private.h"
+
+#include <string.h>
+
+#include "app/definition-pci.h"
+#include "devices/board/root-port.h"
+#include "vfio/host/address.h"
+
+static void
+on_note (const char *text, gpointer user_data)
+{
+  RunnerPci *pci = user_data;
+
+  g_ptr_array_add (pci->notes, g_strdup (text));
+}
+
+void
+runner_pci_free (gpointer data)
+{
+  RunnerPci *pci = data;
+
+  g_free (pci->name);
+  g_free (pci->host);
+  g_ptr_array_unref (pci->notes);
+  g_free (pci);
+}
+
+RunnerPci *
+runner_passthrough_find (RunnerMachine *self, const char *name)
+{
+  for (guint i = 0; i < self->pcis->len; i++)
+    {
+      RunnerPci *pci = g_ptr_array_index (self->pcis, i);
+
+      if (strcmp (pci->name, name) == 0)
+        return pci;
+    }
+  return NULL;
+}
+
+/* Its address as the kernel writes it, and its folder. */
+static void
+find_place (const char *host, char **ret_name, char **ret_sysfs)
+{
+  VfioAddress address;
+
+  if (vfio_address_parse (host, &address))
+    {
+      *ret_name = vfio_address_to_string (address);
+      *ret_sysfs = g_build_filename ("/sys/bus/pci/devices", *ret_name, NULL);
+      return;
+    }
+  *ret_name = g_ascii_strdown (host, -1);
+  *ret_sysfs = g_build_filename ("/sys/bus/mdev/devices", *ret_name, NULL);
+}
+
+static gboolean
+read_rom (const AlcovePciConfig *config, GBytes **ret_rom, GError **error)
+{
+  g_autoptr (GMappedFile) file = NULL;
+
+  *ret_rom = NULL;
+  if (config->rom_file == NULL)
+    return TRUE;
+  file = g_mapped_file_new (config->rom_file, FALSE, error);
+  if (file == NULL)
+    {
+      g_prefix_error (error, "[pci %s] rom-file: ", config->base.name);
+      return FALSE;
+    }
+  if (g_mapped_file_get_length (file) == 0 || g_mapped_file_get_length (file) > PCI_ROM_MAX)
+    {
+      g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
+                   "[pci %s] rom-file: “%s” is %zu bytes long, and a ROM has 1 to %u",
+                   config->base.name, config->rom_file, g_mapped_file_get_length (file),
+                   PCI_ROM_MAX);
+      return FALSE;
+    }
+  *ret_rom = g_bytes_new (g_mapped_file_get_contents (file), g_mapped_file_get_length (file));
+  return TRUE;
+}
+
+/* The slot shows the guest the link that the card really has. */
+static void
+show_link (RunnerMachine *self, VmmDevice *device)
+{
+  PciDevice *port = q35_board_find_port (self->board, pci_device_get_bus ((PciDevice *)device));
+  guint speed, width;
+
+  if (port != NULL && vfio_pci_get_link (device, &speed, &width))
+    pcie_root_port_set_link (port, speed, width);
+}
+
+static gboolean
+has_other_functions (RunnerMachine *self, const AlcovePciConfig *config)
+{
+  guint n;
+  const AlcovePciConfig *const *pcis = alcove_definition_get_pcis (self->definition, &n);
+
+  for (guint i = 0; i < n; i++)
+    if (pcis[i] != config && pcis[i]->base.address.bus == config->base.address.bus &&
+        pcis[i]->base.address.slot == config->base.address.slot)
+      return TRUE;
+  return FALSE;
+}
+
+RunnerPci *
+runner_passthrough_make (RunnerMachine *self, const AlcovePciConfig *config, GError **error)
+{
+  g_autofree char *id = runner_device_id (&config->base);
+  g_autofree char *name = NULL, *sysfs = NULL;
+  g_autoptr (GBytes) rom = NULL;
+  RunnerPci *pci;
+  gboolean ok;
+
+  if (self->vfio == NULL)
+    {
+      self->vfio_kernel = vfio_kernel_new ();
+      self->vfio =
+          vfio_container_new (vmm_vm_get_machine (self->vm), self->vfio_kernel, VFIO_WAY_AUTO);
+    }
+  if (!read_rom (config, &rom, error))
+    return NULL;
+  find_place (config->host, &name, &sysfs);
+  pci = g_new0 (RunnerPci, 1);
+  pci->name = g_strdup (config->base.name);
+  pci->host = g_strdup (name);
+  pci->address = config->base.address;
+  pci->notes = g_ptr_array_new_with_free_func (g_free);
+  pci->machine = self;
+  pci->events = (VfioPciEvents){ runner_passthrough_on_requested, on_note, pci };
+  pci->device = runner_device_begin_ops (self, &vfio_pci_ops, id, &config->base, error);
+  ok = pci->device != NULL &&
+       vmm_device_set_pointer (pci->device, "container", self->vfio, error) &&
+       vmm_device_set_string (pci->device, "host", name, error) &&
+       vmm_device_set_string (pci->device, "sysfs", sysfs, error) &&
+       (config->vf_token == NULL ||
+        vmm_device_set_string (pci->device, "vf-token", config->vf_token, error)) &&
+       vmm_device_set_bool (pci->device, "rom", config->rom, error) &&
+       vmm_device_set_bool (pci->device, "vga", config->vga, error) &&
+       (rom == NULL || vmm_device_set_pointer (pci->device, "rom-image", rom, error)) &&
+       vmm_device_set_pointer (pci->device, "events", &pci->events, error) &&
+       vmm_device_set_uint (pci->device, "multifunction",
+                            has_other_functions (self, config) ? 1 : 0, error);
+  if (pci->device == NULL || !runner_device_finish (self, &config->base, pci->device, ok, error))
+    {
+      runner_pci_free (pci);
+      return NULL;
+    }
+  if (config->base.address.function == 0)
+    show_link (self, pci->device);
+  g_ptr_array_add (self->pcis, pci);
+  return pci;
+}
+
+gboolean
+runner_passthrough_make_all (RunnerMachine *self, GError **error)
+{
+  guint n;
+  const AlcovePciConfig *const *pcis = alcove_definition_get_pcis (self->definition, &n);
+
+  for (guint i = 0; i < n; i++)
+    if (runner_passthrough_make (self, pcis[i], error) == NULL)
+      return FALSE;
+  return TRUE;
+}
+
+void
+runner_passthrough_init (RunnerMachine *self)
+{
+  self->pcis = g_ptr_array_new_with_free_func (runner_pci_free);
+  self->card_ejects = g_ptr_array_new ();
+}
+
+/* The machine's devices are gone. */
+void
+runner_passthrough_finish (RunnerMachine *self)
+{
+  g_ptr_array_unref (self->pcis);
+  g_ptr_array_unref (self->card_ejects);
+  vfio_container_free (self->vfio);
+  vfio_kernel_free (self->vfio_kernel);
+}
+
+GVariant *
+runner_passthrough_list (RunnerMachine *self)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("aa{sv}"));
+  for (guint i = 0; i < self->pcis->len; i++)
+    {
+      RunnerPci *pci = g_ptr_array_index (self->pcis, i);
+      g_autofree char *address = alcove_pci_address_to_string (&pci->address);
+      VfioPciStats stats;
+
+      vfio_pci_get_stats (pci->device, &stats);
+      g_variant_builder_open (&builder, G_VARIANT_TYPE_VARDICT);
+      g_variant_builder_add (&builder, "{sv}", "name", g_variant_new_string (pci->name));
+      g_variant_builder_add (&builder, "{sv}", "host", g_variant_new_string (pci->host));
+      g_variant_builder_add (&builder, "{sv}", "address", g_variant_new_string (address));
+      g_variant_builder_add (
+          &builder, "{sv}", "way",
+          g_variant_new_string (
+              vfio_container_get_way (self->vfio) == VFIO_WAY_IOMMUFD ? "iommufd" : "groups"));
+      g_variant_builder_add (&builder, "{sv}", "leaving",
+                             g_variant_new_boolean (runner_passthrough_is_leaving (self, pci)));
+      g_variant_builder_add (
+          &builder, "{sv}", "notes",
+          g_variant_new_strv ((const char *const *)pci->notes->pdata, (gssize)pci->notes->len));
+      g_variant_builder_add (&builder, "{sv}", "trapped-reads", g_variant_new_uint64 (stats.reads));
+      g_variant_builder_add (&builder, "{sv}", "trapped-writes",
+                             g_variant_new_uint64 (stats.writes));
+      g_variant_builder_add (&builder, "{sv}", "slow-interrupts",
+                             g_variant_new_uint64 (stats.slow_interrupts));
+      g_variant_builder_close (&builder);
+    }
+  return g_variant_ref_sink (g_variant_builder_end (&builder));
+}
