@@ -394,13 +394,62 @@ test_random (void)
   g_assert_cmpint (g_rmdir (folder), ==, 0);
 }
 
+/* Compacting writes an image whose backing image is not open: nothing of it may be needed, not behind
+ * the end of the disk and not round zeroes. */
+static void
+test_compact_odd (void)
+{
+  enum
+  {
+    CLUSTER = 131072,
+    SIZE = 6 * CLUSTER + 101376,
+  };
+  g_autofree char *folder = g_dir_make_tmp ("alcove-chain-XXXXXX", NULL);
+  g_autofree char *base = g_build_filename (folder, "base", NULL);
+  g_autofree char *top = g_build_filename (folder, "top", NULL);
+  g_autofree char *filled = g_strnfill (SIZE, 'b');
+
+  g_assert_true (g_file_set_contents (base, filled, SIZE, NULL));
+  for (guint version = 2; version <= 3; version++)
+    {
+      const BlockCreateOptions options = { .size = SIZE,
+                                           .cluster_size = CLUSTER,
+                                           .version = version,
+                                           .backing_file = "base",
+                                           .backing_format = "raw" };
+      const BlockImageFlags flags = { 0 };
+      g_autofree char *expected = g_strdup (filled), *found = g_malloc (SIZE);
+      g_autoptr (GError) error = NULL;
+      BlockImage *image;
+
+      g_assert_true (block_image_create (top, BLOCK_FORMAT_QCOW2, &options, NULL, &error));
+      image = block_image_open (top, BLOCK_FORMAT_QCOW2, &flags, &error);
+      g_assert_no_error (error);
+      memset (expected + CLUSTER, 0, 3 * CLUSTER);
+      memset (expected + SIZE - 5000, 'c', 5000);
+      g_assert_cmpint (block_image_write_zeroes (image, CLUSTER, 3 * CLUSTER, FALSE), ==, 0);
+      g_assert_cmpint (block_image_write (image, SIZE - 5000, expected + SIZE - 5000, 5000), ==, 0);
+      block_image_close (image);
+      g_assert_true (alcove_disk_compact (top, BLOCK_FORMAT_QCOW2, NULL, NULL, NULL, &error));
+      g_assert_no_error (error);
+      image = block_image_open (top, BLOCK_FORMAT_QCOW2, &flags, &error);
+      g_assert_no_error (error);
+      g_assert_cmpint (block_image_read (image, 0, found, SIZE), ==, 0);
+      g_assert_cmpmem (found, SIZE, expected, SIZE);
+      block_image_close (image);
+      g_unlink (top);
+    }
+  g_unlink (base);
+  g_assert_cmpint (g_rmdir (folder), ==, 0);
+}
+
 int
 main (int argc, char **argv)
 {
   const GOptionEntry entries[] = {
     { "seed", 0, 0, G_OPTION_ARG_INT64, &first_seed, "First seed", "N" },
     { "seconds", 0, 0, G_OPTION_ARG_INT64, &seconds, "How long", "N" },
-    { NULL },
+    G_OPTION_ENTRY_NULL,
   };
   g_autoptr (GOptionContext) context = g_option_context_new (NULL);
 
@@ -409,6 +458,7 @@ main (int argc, char **argv)
   if (!g_option_context_parse (context, &argc, &argv, NULL)) /* GLib has a --seed too */
     return 2;
   g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/disk-chain/compact-odd", test_compact_odd);
   g_test_add_func ("/disk-chain/random", test_random);
   return g_test_run ();
 }
