@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Process 1 of the test guest: file systems, modules (/mods in name order), the marker line, then
- * /etc/guest.sh. When the script ends the guest does what alcove.exit= says: poweroff (default),
+ * Process 1 of the test guest: file systems, modules (/mods in name order; only those of
+ * alcove.modules=NAME,... when it is there), the marker line, then /etc/guest.sh. When the script ends the guest does what alcove.exit= says: poweroff (default),
  * reboot, or halt.
  */
 #include "guest.h"
@@ -28,9 +28,27 @@ try_mount (const char *type, const char *target, const char *options)
     printf ("ALCOVE-GUEST: mount %s: %s\n", target, strerror (errno));
 }
 
+/* file: NNN-NAME.ko */
+static bool
+is_wanted (const char *list, const char *file)
+{
+  const char *name = strchr (file, '-');
+  size_t length;
+
+  if (list == NULL || name == NULL)
+    return true;
+  name++;
+  length = strcspn (name, ".");
+  for (const char *p = list; *p; p += strcspn (p, ","), p += *p == ',')
+    if (strcspn (p, ",") == length && strncmp (p, name, length) == 0)
+      return true;
+  return false;
+}
+
 static void
 load_modules (void)
 {
+  const char *list = guest_parameter ("alcove.modules", false);
   struct dirent **names;
   int n = scandir ("/mods", &names, NULL, alphasort);
 
@@ -39,7 +57,7 @@ load_modules (void)
       char path[512];
       int fd;
 
-      if (names[i]->d_name[0] == '.')
+      if (names[i]->d_name[0] == '.' || !is_wanted (list, names[i]->d_name))
         continue;
       snprintf (path, sizeof path, "/mods/%s", names[i]->d_name);
       fd = open (path, O_RDONLY | O_CLOEXEC);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * guest memory MIB [FILE]
+ * guest memory MIB [FILE [MS]]
+ *
+ * (MS: rests so long every 64 pages, to leave the processor to others)
  *
  * Rewrites pages of so much memory in a random order for ever, and blocks of FILE (a disk) with it.
  * Each has a generation that is kept elsewhere, and is checked before it is rewritten: one of
@@ -98,6 +100,7 @@ guest_memory (int argc, char **argv)
   uint64_t *buffer = NULL;
   uint8_t *memory;
   int fd = argc > 2 ? open (argv[2], O_RDWR | O_DIRECT | O_CLOEXEC) : -1;
+  unsigned rest = argc > 3 ? (unsigned)strtoul (argv[3], NULL, 0) * 1000 : 0;
   int64_t last = now_us (), told = last, gap = 0;
 
   if (n == 0 || generation == NULL || posix_memalign ((void **)&buffer, PAGE, PAGE) != 0 ||
@@ -120,6 +123,8 @@ guest_memory (int argc, char **argv)
       if (fd >= 0 && turns % 64 == 0 &&
           !turn_block (fd, buffer, blocks, next_random (&random) % BLOCKS))
         return 1;
+      if (rest > 0 && turns % 64 == 0)
+        usleep (rest);
       now = now_us ();
       if (now < last)
         {

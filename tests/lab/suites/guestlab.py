@@ -5,6 +5,9 @@ A suite runs where KVM runs stock kernels: on this machine, or inside the lab (r
 decides). It finds the build through MESON_BUILD_ROOT and leaves logs in $LAB_OUT.
 """
 
+import functools
+import importlib.machinery
+import importlib.util
 import os
 import re
 import shutil
@@ -19,19 +22,39 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'images'))
 os.environ['ALCOVE_LAB_OFFLINE'] = '1'      # the kernel is in the cache already
-import kit  # noqa: E402,F401
+import kit  # noqa: E402
 import peerbus  # noqa: E402
 import picture  # noqa: E402,F401
 
 BUILD = os.environ.get('MESON_BUILD_ROOT') or os.path.join(ROOT, 'build')
 SLOW = 1 if 'LAB' not in os.environ else 4      # how much longer the emulated machine may take
 CMDLINE = 'console=tty0 console=ttyS0 panic=-1 quiet loglevel=4'
+# Where how the kernel boots is not what is looked at: without what costs time in the outer machine.
+QUICK = CMDLINE + (' mitigations=off nokaslr init_on_alloc=0 apparmor=0 audit=0 8250.nr_uarts=1 '
+                   'rcupdate.rcu_expedited=1 random.trust_cpu=on')
 
 
-def image(*args):
-    """tests/images/image, for its paths and files."""
-    return subprocess.run([sys.executable, os.path.join(ROOT, 'tests', 'images', 'image'), *args],
-                          stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+def _load_images():
+    path = os.path.join(ROOT, 'tests', 'images', 'image')
+    loader = importlib.machinery.SourceFileLoader('image', path)
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader('image', loader))
+    loader.exec_module(module)
+    return module
+
+
+# In this process: an interpreter of its own costs seconds in the outer machine.
+_images = _load_images()
+
+
+def image(what):
+    """The path that tests/images/image prints for "kernel" or "tool"."""
+    return kit.kernel().vmlinuz if what == 'kernel' else tool()
+
+
+def modules(*names):
+    """For the end of a kernel command line: the guest loads only these (and what they need)."""
+    files = kit.kernel().module_files(['virtio_pci', *names])
+    return ' alcove.modules=' + ','.join(os.path.basename(f).split('.')[0] for f in files)
 
 
 class Suite:
@@ -73,18 +96,12 @@ class Suite:
 
     def initrd(self, name, script, modules=()):
         """The small guest with this script and these drivers too."""
-        source = self.path(name + '.sh')
-        with open(source, 'w', encoding='utf-8') as f:
-            f.write(script)
-        image('initrd', self.path(name + '.cpio'), '--run', source,
-              *(['--modules', ','.join(modules)] if modules else []))
+        _images.initrd(self.path(name + '.cpio'), script.encode(), modules)
         return self.path(name + '.cpio')
 
-    def disk(self, name, script, *args):
-        source = self.path(name + '.sh')
-        with open(source, 'w', encoding='utf-8') as f:
-            f.write(script)
-        image('disk', self.path(name + '.img'), '--run', source, *args)
+    def disk(self, name, script, **options):
+        """A disk that boots the small guest. options: cmdline, data_mib."""
+        _images.disk(self.path(name + '.img'), script.encode(), **options)
         return self.path(name + '.img')
 
     def blank(self, name, mib):
@@ -104,8 +121,9 @@ class Guest:
     def __init__(self, suite, name):
         self.suite = suite
         self.name = name
-        self.serial_path = os.path.join(suite.logs, f'{suite.name}-{name}.serial.log')
-        self.log_path = os.path.join(suite.logs, f'{suite.name}-{name}.log')
+        # In memory: where the logs go is this machine's own disk, a round trip for every character.
+        self.serial_path = suite.path(f'{suite.name}-{name}.serial.log')
+        self.log_path = suite.path(f'{suite.name}-{name}.log')
         open(self.serial_path, 'wb').close()
         self.process = None
 
@@ -149,6 +167,11 @@ class Guest:
             raise TimeoutError(f'{self.name} did not end in {seconds * SLOW} s:\n'
                                f'{self.messages()[-1500:]}\n{self.serial()[-1500:]}') from None
 
+    def keep_logs(self):
+        for path in (self.serial_path, self.log_path):
+            if os.path.exists(path) and os.path.dirname(path) != self.suite.logs:
+                shutil.copy(path, self.suite.logs)
+
     def stop(self):
         if self.process and self.process.poll() is None:
             self.process.terminate()
@@ -163,6 +186,7 @@ class Guest:
 
     def __exit__(self, *_):
         self.stop()
+        self.keep_logs()
 
 
 class Machine(Guest):
@@ -228,6 +252,7 @@ def acpi_messages(facts):
             if re.search(r'acpi|\baml\b|dsdt|firmware bug', line, re.I)}
 
 
+@functools.lru_cache
 def tool():
     """The guest's test program, for use on this side."""
-    return image('tool')
+    return _images.tool()

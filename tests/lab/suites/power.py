@@ -5,7 +5,7 @@
 import sys
 import time
 
-from guestlab import CMDLINE, Machine, Suite, image
+from guestlab import QUICK, Machine, Suite, image, modules
 
 REBOOTS = 10
 
@@ -17,7 +17,7 @@ def reboots(suite):
                                       f'[ "$n" -gt {REBOOTS} ] || reboot -f\n')
     disk = suite.blank('counter.img', 1)
     with Machine(suite, 'reboots', {'firmware': 'none', 'kernel': kernel, 'initrd': ramdisk,
-                                    'cmdline': CMDLINE, 'memory': 256},
+                                    'cmdline': QUICK + modules('virtio_blk'), 'memory': 128},
                  [('disk counter', {'file': disk})]).start() as guest:
         for n in range(1, REBOOTS + 2):
             guest.wait_serial(rf'^BOOT {n}$', 30)
@@ -33,7 +33,8 @@ def button(suite):
     kernel = image('kernel')
     ramdisk = suite.initrd('button', 'guest events 120 116 && echo BUTTON-PRESSED\n')
     with Machine(suite, 'button', {'firmware': 'none', 'kernel': kernel, 'initrd': ramdisk,
-                                   'cmdline': CMDLINE, 'cpus': 2}).start() as guest:
+                                   'cmdline': QUICK + modules('evdev', 'button'),
+                                   'cpus': 2}).start() as guest:
         guest.wait_serial(r'^EVENTS ready', 30)
         guest.call('PowerButton')
         guest.wait_serial(r'^BUTTON-PRESSED', 10)
@@ -46,11 +47,11 @@ def pause(suite):
     kernel = image('kernel')
     ramdisk = suite.initrd('pause', 'i=0; while :; do i=$((i+1)); echo "TICK $i"; sleep 1; done\n')
     with Machine(suite, 'pause', {'firmware': 'none', 'kernel': kernel, 'initrd': ramdisk,
-                                  'cmdline': CMDLINE, 'cpus': 2}).start() as guest:
+                                  'cmdline': QUICK + modules('button'), 'cpus': 2}).start() as guest:
         guest.wait_serial(r'^TICK 2$', 30)
         guest.call('Pause')
         before = guest.serial()
-        time.sleep(4)
+        time.sleep(3)
         suite.ok(guest.serial() == before, 'a paused guest stands still',
                  guest.serial()[len(before):])
         guest.call('Resume')

@@ -16,7 +16,7 @@ import threading
 import time
 
 import peerbus
-from guestlab import CMDLINE, SLOW, Machine, Suite, image
+from guestlab import QUICK, SLOW, Machine, Suite, image
 
 SCRIPT = '''
 network
@@ -59,7 +59,7 @@ def make(suite, name, port, disk):
     kernel = image('kernel')
     ramdisk = suite.initrd('save', SCRIPT.replace('@PORT@', str(port)))
     return Machine(suite, name, {'firmware': 'none', 'kernel': kernel, 'initrd': ramdisk,
-                                 'cmdline': CMDLINE, 'memory': 128},
+                                 'cmdline': QUICK, 'memory': 128},
                    [('disk system', {'file': disk}), ('nic user', {'backend': 'user'}),
                     ('display main', {'type': 'virtio-vga'}), ('rng entropy', {}),
                     ('input keys', {'type': 'keyboard'}), ('console agent', {'backend': 'console'})])

@@ -13,9 +13,10 @@ import subprocess
 import sys
 import time
 
-from guestlab import CMDLINE, Machine, Suite, image, kit, tool
+from guestlab import QUICK, Machine, Suite, image, kit, modules, tool
 from peerbus import BusError
 
+BOOT = QUICK + modules('virtio_scsi', 'sd_mod', 'sr_mod')
 SCRIPT = '''
 for i in $(seq 100); do [ -b /dev/sda ] && [ -b /dev/sr0 ] && break; sleep 0.2; done
 for d in /sys/class/scsi_device/*; do
@@ -69,7 +70,7 @@ def direct(suite):
                ('scsi main', {'queues': 2})]
     with Machine(suite, 'direct', {
             'cpus': 2, 'firmware': 'none', 'kernel': image('kernel'),
-            'initrd': suite.initrd('direct', SCRIPT), 'cmdline': CMDLINE}, devices).start() as guest:
+            'initrd': suite.initrd('direct', SCRIPT), 'cmdline': BOOT}, devices).start() as guest:
         guest.wait_serial(r'^ALCOVE-GUEST: script ended', 60)
         status = guest.wait_exit(15)
         text = guest.serial()
@@ -92,7 +93,10 @@ def direct(suite):
 
 
 def firmware(suite, kind, seconds):
-    disk = suite.disk(kind, 'echo "ROOT $(cat /sys/block/sda/device/model)"\n')
+    # One image for both.
+    disk = suite.path('system.img')
+    if not os.path.exists(disk):
+        suite.disk('system', 'echo "ROOT $(cat /sys/block/sda/device/model)"\n', cmdline=BOOT)
     with Machine(suite, kind, {'firmware': kind, 'firmware-vars': suite.path(kind + '.fd')},
                  [('disk system', {'file': disk, 'bus': 'scsi', 'target': 3})]).start() as guest:
         guest.wait_serial(r'^ALCOVE-GUEST: script ended', seconds)
@@ -148,7 +152,7 @@ def changes(suite):
     group = f'[disk more]\nfile={disk}\nbus=scsi\n'
     with Machine(suite, 'changes', {
             'firmware': 'none', 'kernel': image('kernel'),
-            'initrd': suite.initrd('changes', CHANGES), 'cmdline': CMDLINE},
+            'initrd': suite.initrd('changes', CHANGES), 'cmdline': BOOT},
             [('cdrom install', {'file': first, 'bus': 'scsi'})]).start() as guest:
         guest.wait_serial(r'^CD-WAITING', 60)
         change(guest, second)
@@ -219,7 +223,7 @@ def passthrough(suite):
     devices = [('disk host', {'file': sg, 'bus': 'scsi', 'passthrough': 'true'})]
     with Machine(suite, 'passthrough', {
             'firmware': 'none', 'kernel': image('kernel'),
-            'initrd': suite.initrd('passthrough', PASSTHROUGH), 'cmdline': CMDLINE},
+            'initrd': suite.initrd('passthrough', PASSTHROUGH), 'cmdline': BOOT},
             devices).start() as guest:
         guest.wait_serial(r'^ALCOVE-GUEST: script ended', 60)
         guest.wait_exit(15)
