@@ -2,40 +2,19 @@
 """The benchmarks. Each is a function(pairs) that returns its metrics; `where` says what it needs:
 bare, any /dev/kvm; stock, a KVM that runs stock kernels (the lab gives one)."""
 
-import json
 import os
 import re
-import select
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 
+import disk_cases  # noqa: F401 (registers its own)
+from registry import CASES, CMDLINE, case, pairs_of, small_guest
 from stats import Metric
-from vmms import (ROOT, SLOW, VMM, WHO, BenchError, Guest, Running, exits_payload, first_firmware,
-                  floor, image, latency_client, output_of, payload, timed)
+from vmms import (SLOW, BenchError, Guest, Running, exits_payload, first_firmware, floor,
+                  image, latency_client, output_of, timed)
 
-sys.path.insert(0, os.path.join(ROOT, 'tests', 'lab', 'suites'))
-import peerbus  # noqa: E402
-
-CMDLINE = 'console=ttyS0 panic=-1 quiet loglevel=3'
 USERSPACE = 'ALCOVE-GUEST: userspace reached'
-CASES = {}
-
-
-def case(name, where):
-    def register(function):
-        CASES[name] = (where, function)
-        return function
-    return register
-
-
-def pairs_of(pairs):
-    """Ours and the peer in turn, the first alternating: A B B A A B …"""
-    for i in range(pairs):
-        yield from (WHO if i % 2 == 0 else reversed(WHO))
 
 
 @case('exit-cost', 'bare')
@@ -151,176 +130,7 @@ def display(pairs):
     return [round_trip]
 
 
-class Monitor:
-    """QEMU's machine protocol, for human commands."""
-
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(120 * SLOW)
-        limit = time.monotonic() + 20 * SLOW
-        while True:
-            try:
-                self.socket.connect(path)
-                break
-            except OSError:
-                if time.monotonic() > limit:
-                    raise
-                time.sleep(0.02)
-        self.file = self.socket.makefile('rw')
-        self.file.readline()
-        self.execute('qmp_capabilities')
-
-    def execute(self, command, **arguments):
-        self.file.write(json.dumps({'execute': command, 'arguments': arguments}) + '\n')
-        self.file.flush()
-        while True:
-            answer = json.loads(self.file.readline())
-            if 'error' in answer:
-                raise BenchError(f'{command}: {answer["error"]["desc"]}')
-            if 'return' in answer:
-                return answer['return']
-
-    def human(self, line):
-        answer = self.execute('human-monitor-command', **{'command-line': line})
-        if answer.strip():
-            raise BenchError(f'{line}: {answer}')
-
-
-def until_byte(argv, seconds):
-    """Milliseconds from exec to the first byte that the guest says."""
-    begin = time.monotonic()
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL)
-    try:
-        if not select.select([process.stdout], [], [], seconds * SLOW)[0] or \
-                not process.stdout.read(1):
-            raise BenchError(f'{argv[0]} did not go on in {seconds * SLOW} s')
-        return (time.monotonic() - begin) * 1000
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
-@case('snapshot', 'bare')
-def snapshot(pairs):
-    """A live snapshot of 512 MiB, half of it written, and the restore of 1 GiB."""
-    pause = Metric('snapshot/pause', 'ms', goal=0.05,
-                   note='how long the guest stands; QEMU\'s savevm stands to its end')
-    whole = Metric('snapshot/whole', 'ms', note='until it is on disk')
-    restore = Metric('snapshot/restore', 'ms', goal=0.10,
-                     note='exec to the first byte of the guest that goes on, 1 GiB')
-    for mib, live in ((512, True), (1024, False)):
-        guest = Guest({'kernel': payload('fill'), 'cmdline': f'mib={mib // 2}', 'memory': mib})
-        folder = guest.folder.name
-        disk, qmp = os.path.join(folder, 'state.qcow2'), os.path.join(folder, 'qmp')
-        guest.peer = ['-qmp', f'unix:{qmp},server=on,wait=off',
-                      '-drive', f'if=none,id=d0,file={disk},format=qcow2',
-                      '-device', 'virtio-blk-pci,drive=d0']
-        for who in pairs_of(min(pairs, 3)):
-            saved = tempfile.mkdtemp(prefix='saved-', dir=folder)
-            subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', disk, '64M'], check=True)
-            with Running(guest, who, 'FILLED', 60) as r:
-                time.sleep(0.5)
-                begin = time.monotonic()
-                if who == 'ours':
-                    runtime = r.process.args[r.process.args.index('--runtime-dir') + 1]
-                    bus = peerbus.Peer(os.path.join(runtime, 'control'), 120 * SLOW)
-                    result = peerbus.parse_dict(bus.call(
-                        '/io/github/alcove_vm/Machine1', 'io.github.alcove_vm.Machine1', 'Snapshot',
-                        'sa{sv}', (os.path.join(saved, 'state'), {'live': live})))
-                    took = result['pause-ns'] / 1e6
-                else:
-                    Monitor(qmp).human('savevm one')
-                    took = (time.monotonic() - begin) * 1000
-                if live:
-                    pause.add(who, took)
-                    whole.add(who, (time.monotonic() - begin) * 1000)
-            if not live:
-                more = ['--restore', os.path.join(saved, 'state')] if who == 'ours' \
-                    else ['-loadvm', 'one']
-                restore.add(who, until_byte([*guest.argv(who), *more], 60))
-            shutil.rmtree(saved)
-    return [pause, whole, restore]
-# -- tools --
-
-def seconds_of(command, out):
-    """Wall time until the result is on stable storage, for both: qemu-img leaves that to the kernel."""
-    if os.path.exists(out):
-        os.unlink(out)
-    os.sync()
-    start = time.monotonic()
-    r = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                       timeout=300 * SLOW, check=False)
-    if r.returncode:
-        raise BenchError(f'{" ".join(command)}: {r.stderr[-800:]}')
-    fd = os.open(out, os.O_RDONLY)
-    os.fsync(fd)
-    os.close(fd)
-    return time.monotonic() - start
-
-
-def scattered_disk(path, size, share):
-    """A disk with data that does not pack, data that does, and holes."""
-    piece = os.urandom(1 << 20)
-    with open(path, 'wb') as f:
-        f.truncate(size)
-        for i in range(int(size / (1 << 20) * share)):
-            f.seek(int(i / share) << 20)
-            f.write(piece if i % 2 else (piece[:64] * (1 << 14)))
-
-
-@case('disk-tools', 'bare')
-def disk_tools(pairs):
-    """alcove disk convert and compact beside qemu-img, 1 GiB disks, three quarters of it data."""
-    alcove = os.path.join(os.path.dirname(VMM), 'alcove')
-    metrics = []
-    with tempfile.TemporaryDirectory(prefix='alcove-bench-disk-') as folder:
-        size, share = 1 << 30, 0.75
-        raw, qcow2, out = (os.path.join(folder, n) for n in ('a.raw', 'a.qcow2', 'out'))
-        scattered_disk(raw, size, share)
-        subprocess.run(['qemu-img', 'convert', '-O', 'qcow2', '-f', 'raw', raw, qcow2], check=True)
-        ours, peer = [alcove, 'disk', 'convert'], ['qemu-img', 'convert']
-        for name, one, other in (
-                ('raw-to-qcow2', [*ours, '-f', 'raw', raw, '--to', 'qcow2', out],
-                 [*peer, '-f', 'raw', raw, '-O', 'qcow2', out]),
-                ('qcow2-to-raw', [*ours, '-f', 'qcow2', qcow2, '--to', 'raw', out],
-                 [*peer, '-f', 'qcow2', qcow2, '-O', 'raw', out]),
-                ('compressed', [*ours, '-f', 'raw', raw, '--to', 'qcow2', '-c', out],
-                 [*peer, '-f', 'raw', raw, '-O', 'qcow2', '-c', out])):
-            metric = Metric('disk-tools/' + name, 'MiB/s', better='more', goal=1.0)
-            for who in pairs_of(min(pairs, 5)):
-                seconds = seconds_of(one if who == 'ours' else other, out)
-                metric.add(who, size * share / (1 << 20) / seconds)
-            metrics.append(metric)
-        compact = Metric('disk-tools/compact', 'MiB/s', better='more', goal=1.0,
-                         note='qemu-img has no compact: convert to a new image')
-        for who in pairs_of(min(pairs, 5)):
-            if who == 'ours':
-                copy = os.path.join(folder, 'copy.qcow2')
-                subprocess.run(['cp', qcow2, copy], check=True)
-                os.sync()
-                start = time.monotonic()
-                subprocess.run([alcove, 'disk', 'compact', '-f', 'qcow2', copy], check=True,
-                               stderr=subprocess.DEVNULL)
-                seconds = time.monotonic() - start
-            else:
-                seconds = seconds_of([*peer, '-f', 'qcow2', qcow2, '-O', 'qcow2', out], out)
-            compact.add(who, size * share / (1 << 20) / seconds)
-        metrics.append(compact)
-    return metrics
-
-
 # -- stock guests --
-
-def small_guest(folder, script):
-    path = os.path.join(folder, 'run.sh')
-    with open(path, 'w', encoding='utf-8') as f:
-        f.write(script)
-    out = os.path.join(folder, 'initrd')
-    image('initrd', out, '--run', path)
-    return {'kernel': image('kernel'), 'initrd': out, 'cmdline': CMDLINE, 'memory': 512}
-
 
 @case('boot-direct', 'stock')
 def boot_direct(pairs):
@@ -383,40 +193,6 @@ def idle_linux(pairs):
                 userspace.add(who, sum(after.get(k, 0) - before.get(k, 0)
                                        for k in ('io_exits', 'mmio_exits')) / seconds)
     return [exits, userspace, wakeups, pss]
-
-
-@case('disk', 'stock')
-def disk(pairs):
-    """virtio-blk: 4 KiB random reads past the guest's cache, depth 1 and 32, file in RAM."""
-    latency = Metric('disk/depth-1-latency', 'us', goal=0.85)
-    rate = Metric('disk/depth-32', 'IOPS', better='more', goal=1.2)
-    guest = Guest({})
-    guest.machine.update(small_guest(
-        guest.folder.name, 'guest bench disk /dev/vda 4 1\nguest bench disk /dev/vda 4 32\n'
-        'guest bench disk /dev/vda 4 1\nguest bench disk /dev/vda 4 32\n'))
-    path = os.path.join('/dev/shm' if os.path.isdir('/dev/shm') else guest.folder.name,
-                        f'alcove-bench-{os.getpid()}.img')
-    with open(path, 'wb') as f:
-        for _ in range(64):
-            f.write(os.urandom(1 << 20))
-    guest.devices = [('disk data', {'file': path, 'queues': 1})]
-    guest.peer = ['-object', 'iothread,id=io0',
-                  '-drive', f'if=none,id=d0,file={path},format=raw,aio=io_uring,cache=writeback',
-                  '-device', 'virtio-blk-pci,drive=d0,iothread=io0,num-queues=1']
-    try:
-        for who in pairs_of(min(pairs, 5)):
-            text = output_of(guest, who, 60)
-            found = re.findall(r'^BENCH disk (\d+) (\d+) (\d+)', text, re.M)
-            if len(found) != 4:
-                raise BenchError(f'{who}: {text[-800:]}')
-            for depth, iops, nanoseconds in found:
-                if depth == '1':
-                    latency.add(who, int(nanoseconds) / 1000)
-                else:
-                    rate.add(who, int(iops))
-    finally:
-        os.unlink(path)
-    return [latency, rate]
 
 
 def network(pairs, name, address, goal, devices, peer, before=''):

@@ -3,7 +3,9 @@
  * layer. Prints seconds.
  *
  *   disk-driver IMAGE FORMAT [--count=N] [--depth=N] [--size=BYTES] [--step=BYTES] [--write]
- *               [--flush-interval=N] [--direct] [--raw-backend] */
+ *               [--flush-interval=N] [--direct] [--raw-backend] [--queues=N] [--cache-size=BYTES]
+ *
+ * Several queues are as many workers, each with its share of count and depth, from its own place. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,126 +13,140 @@
 #include "devices/backends/block/block.h"
 #include "devices/backends/block/image.h"
 
+#define QUEUES_MAX 16
+
 typedef struct
 {
-  gint count, depth, size, flush_interval;
-  gint64 step;
+  gint count, depth, size, flush_interval, queues;
+  gint64 step, cache_size;
   gboolean write, direct, raw_backend;
-
-  BlockBackend *backend;
-  VmmWorker *worker;
-  guint64 image_size, offset;
-  gint n_submitted, n_done, n_inflight, n_to_flush;
-  GMutex lock;
-  GCond cond;
-  gboolean finished;
-  int error;
-} Bench;
+} Options;
 
 typedef struct
+{
+  BlockBackend *backend;
+  guint64 image_size;
+  GMutex lock;
+  GCond cond;
+  gint n_running; /* lock */
+  int error;      /* lock */
+} Bench;
+
+typedef struct _Slot Slot;
+
+/* One queue: all of it on its worker. */
+typedef struct
+{
+  Options options; /* count and depth: its share */
+  Bench *bench;
+  VmmWorker *worker;
+  guint64 offset;
+  gint n_submitted, n_done, n_inflight, n_to_flush;
+  gboolean inside, finished;
+  int error;
+  Slot *slots;
+} Lane;
+
+struct _Slot
 {
   BlockRequest request;
   struct iovec iov;
-  Bench *bench;
+  Lane *lane;
   gboolean busy;
-} Slot;
+};
 
-static void go_on (Bench *bench);
+static void go_on (Lane *lane);
 
 static void
 on_done (BlockRequest *request, int result)
 {
   Slot *slot = (Slot *)request;
-  Bench *bench = slot->bench;
+  Lane *lane = slot->lane;
 
   slot->busy = FALSE;
-  bench->n_inflight--;
+  lane->n_inflight--;
   if (result < 0)
-    bench->error = result;
+    lane->error = result;
   if (request->op != BLOCK_OP_FLUSH)
-    bench->n_done++;
-  go_on (bench);
+    lane->n_done++;
+  go_on (lane);
 }
 
-static Slot *slots_of (Bench *bench);
-
 static void
-submit (Bench *bench, BlockOp op)
+submit (Lane *lane, BlockOp op)
 {
-  Slot *slot = slots_of (bench);
+  const Options *options = &lane->options;
+  Slot *slot = lane->slots;
 
   while (slot->busy)
     slot++;
   slot->busy = TRUE;
   slot->request.op = op;
-  slot->request.flags = bench->n_inflight == 0 ? BLOCK_REQUEST_ALONE : BLOCK_REQUEST_NONE;
-  slot->request.offset = op == BLOCK_OP_FLUSH ? 0 : bench->offset;
-  slot->request.length = op == BLOCK_OP_FLUSH ? 0 : (guint64)bench->size;
+  slot->request.flags = lane->n_inflight == 0 ? BLOCK_REQUEST_ALONE : BLOCK_REQUEST_NONE;
+  slot->request.offset = op == BLOCK_OP_FLUSH ? 0 : lane->offset;
+  slot->request.length = op == BLOCK_OP_FLUSH ? 0 : (guint64)options->size;
   slot->request.iov = &slot->iov;
   slot->request.n_iov = op == BLOCK_OP_FLUSH ? 0 : 1;
   slot->request.done = on_done;
-  bench->n_inflight++;
+  lane->n_inflight++;
   if (op != BLOCK_OP_FLUSH)
     {
-      bench->n_submitted++;
-      bench->n_to_flush++;
-      bench->offset = (bench->offset + (guint64)bench->step) % bench->image_size;
-      if (bench->offset + (guint64)bench->size > bench->image_size)
-        bench->offset = 0;
+      lane->n_submitted++;
+      lane->n_to_flush++;
+      lane->offset = (lane->offset + (guint64)options->step) % lane->bench->image_size;
+      if (lane->offset + (guint64)options->size > lane->bench->image_size)
+        lane->offset = 0;
     }
-  bench->backend->ops->submit (bench->backend, bench->worker, &slot->request);
+  lane->bench->backend->ops->submit (lane->bench->backend, lane->worker, &slot->request);
 }
 
-typedef struct
+static void
+end_lane (Lane *lane)
 {
-  Bench bench;
-  gboolean inside;
-  Slot slots[];
-} State;
+  Bench *bench = lane->bench;
 
-static Slot *
-slots_of (Bench *bench)
-{
-  return ((State *)bench)->slots;
+  lane->finished = TRUE;
+  g_mutex_lock (&bench->lock);
+  if (lane->error != 0)
+    bench->error = lane->error;
+  bench->n_running--;
+  g_cond_signal (&bench->cond);
+  g_mutex_unlock (&bench->lock);
 }
 
 /* A request may be done inside submit: one loop, not a recursion. */
 static void
-go_on (Bench *bench)
+go_on (Lane *lane)
 {
-  State *state = (State *)bench;
+  const Options *options = &lane->options;
 
-  if (state->inside)
+  if (lane->inside || lane->finished)
     return;
-  state->inside = TRUE;
+  lane->inside = TRUE;
   for (;;)
     {
-      gboolean flush_due = bench->flush_interval > 0 && bench->n_to_flush >= bench->flush_interval;
+      gboolean flush_due =
+          options->flush_interval > 0 && lane->n_to_flush >= options->flush_interval;
 
-      if (bench->error != 0 || (bench->n_done == bench->count && bench->n_inflight == 0))
+      if (lane->error != 0 || (lane->n_done == options->count && lane->n_inflight == 0))
         break;
       if (flush_due)
         {
-          if (bench->n_inflight > 0) /* qemu-img waits for what is under way, too */
+          if (lane->n_inflight > 0) /* qemu-img waits for what is under way, too */
             break;
-          bench->n_to_flush = 0;
-          submit (bench, BLOCK_OP_FLUSH);
+          lane->n_to_flush = 0;
+          submit (lane, BLOCK_OP_FLUSH);
           continue;
         }
-      if (bench->n_submitted == bench->count || bench->n_inflight == bench->depth ||
-          (bench->n_inflight > 0 && slots_of (bench)[0].request.op == BLOCK_OP_FLUSH &&
-           slots_of (bench)[0].busy))
+      if (lane->n_submitted == options->count || lane->n_inflight == options->depth ||
+          (lane->n_inflight > 0 && lane->slots[0].request.op == BLOCK_OP_FLUSH &&
+           lane->slots[0].busy))
         break;
-      submit (bench, bench->write ? BLOCK_OP_WRITE : BLOCK_OP_READ);
+      submit (lane, options->write ? BLOCK_OP_WRITE : BLOCK_OP_READ);
     }
-  state->inside = FALSE;
-  if (bench->error != 0 || (bench->n_done == bench->count && bench->n_inflight == 0))
-    {
-      g_mutex_lock (&bench->lock);
-      bench->finished = TRUE;
-      g_cond_signal (&bench->cond);
-      g_mutex_unlock (&bench->lock);
-    }
+  lane->inside = FALSE;
+  if (lane->n_inflight == 0 && (lane->error != 0 || lane->n_done == options->count))
+    end_lane (lane);
 }
 
 static void
@@ -140,14 +156,16 @@ begin (gpointer user_data)
 }
 
 static BlockBackend *
-open_backend (const Bench *bench, const char *path, const char *format_name, GError **error)
+open_backend (const Options *options, const char *path, const char *format_name, GError **error)
 {
-  const BlockImageFlags flags = { .readonly = !bench->write, .direct = bench->direct };
-  const BlockOpenFlags raw_flags = { .readonly = !bench->write, .direct = bench->direct };
+  const BlockImageFlags flags = { .readonly = !options->write,
+                                  .direct = options->direct,
+                                  .cache_size = (guint64)options->cache_size };
+  const BlockOpenFlags raw_flags = { .readonly = !options->write, .direct = options->direct };
   BlockFormat format;
   BlockImage *image;
 
-  if (bench->raw_backend)
+  if (options->raw_backend)
     return block_raw_open (path, &raw_flags, error);
   if (!block_format_from_string (format_name, &format))
     {
@@ -158,66 +176,100 @@ open_backend (const Bench *bench, const char *path, const char *format_name, GEr
   return image != NULL ? block_image_backend_new (image, FALSE) : NULL;
 }
 
-int
-main (int argc, char **argv)
+static gboolean
+make_lane (Lane *lane, Bench *bench, const Options *options, guint index, GError **error)
 {
-  Bench options = { .count = 10000, .depth = 32, .size = 4096, .step = 4096 };
+  guint64 part = bench->image_size / (guint64)options->queues / 4096 * 4096;
+
+  lane->options = *options;
+  lane->options.count /= options->queues;
+  lane->options.depth /= options->queues;
+  lane->bench = bench;
+  lane->offset = index * part;
+  lane->worker = vmm_worker_new ("bench", VMM_WORKER_NONE, error);
+  if (lane->worker == NULL)
+    return FALSE;
+  lane->slots = g_new0 (Slot, (gsize)lane->options.depth);
+  for (gint i = 0; i < lane->options.depth; i++)
+    {
+      void *buffer = NULL;
+
+      if (posix_memalign (&buffer, 4096, (gsize)options->size) != 0)
+        return FALSE;
+      memset (buffer, 0x5a, (gsize)options->size);
+      lane->slots[i].iov = (struct iovec){ buffer, (gsize)options->size };
+      lane->slots[i].lane = lane;
+    }
+  return TRUE;
+}
+
+static gboolean
+parse (Options *options, int *argc, char ***argv)
+{
   const GOptionEntry entries[] = {
-    { "count", 0, 0, G_OPTION_ARG_INT, &options.count, NULL, NULL },
-    { "depth", 0, 0, G_OPTION_ARG_INT, &options.depth, NULL, NULL },
-    { "size", 0, 0, G_OPTION_ARG_INT, &options.size, NULL, NULL },
-    { "step", 0, 0, G_OPTION_ARG_INT64, &options.step, NULL, NULL },
-    { "flush-interval", 0, 0, G_OPTION_ARG_INT, &options.flush_interval, NULL, NULL },
-    { "write", 0, 0, G_OPTION_ARG_NONE, &options.write, NULL, NULL },
-    { "direct", 0, 0, G_OPTION_ARG_NONE, &options.direct, NULL, NULL },
-    { "raw-backend", 0, 0, G_OPTION_ARG_NONE, &options.raw_backend, NULL, NULL },
+    { "count", 0, 0, G_OPTION_ARG_INT, &options->count, NULL, NULL },
+    { "depth", 0, 0, G_OPTION_ARG_INT, &options->depth, NULL, NULL },
+    { "size", 0, 0, G_OPTION_ARG_INT, &options->size, NULL, NULL },
+    { "step", 0, 0, G_OPTION_ARG_INT64, &options->step, NULL, NULL },
+    { "flush-interval", 0, 0, G_OPTION_ARG_INT, &options->flush_interval, NULL, NULL },
+    { "write", 0, 0, G_OPTION_ARG_NONE, &options->write, NULL, NULL },
+    { "direct", 0, 0, G_OPTION_ARG_NONE, &options->direct, NULL, NULL },
+    { "raw-backend", 0, 0, G_OPTION_ARG_NONE, &options->raw_backend, NULL, NULL },
+    { "queues", 0, 0, G_OPTION_ARG_INT, &options->queues, NULL, NULL },
+    { "cache-size", 0, 0, G_OPTION_ARG_INT64, &options->cache_size, NULL, NULL },
     { NULL },
   };
   g_autoptr (GOptionContext) context = g_option_context_new ("IMAGE FORMAT");
   g_autoptr (GError) error = NULL;
-  State *state;
-  Bench *bench;
+
+  g_option_context_add_main_entries (context, entries, NULL);
+  if (g_option_context_parse (context, argc, argv, &error) && *argc == 3 && options->queues >= 1 &&
+      options->queues <= QUEUES_MAX && options->size > 0 && options->depth >= options->queues &&
+      options->count >= options->queues)
+    return TRUE;
+  g_printerr ("%s\n", error != NULL ? error->message : "usage: disk-driver IMAGE FORMAT");
+  return FALSE;
+}
+
+int
+main (int argc, char **argv)
+{
+  Options options = { .count = 10000, .depth = 32, .size = 4096, .step = 4096, .queues = 1 };
+  g_autoptr (GError) error = NULL;
+  Lane lanes[QUEUES_MAX] = { 0 };
+  Bench bench = { 0 };
   BlockInfo info;
   gint64 began;
 
-  g_option_context_add_main_entries (context, entries, NULL);
-  if (!g_option_context_parse (context, &argc, &argv, &error) || argc != 3 || options.depth < 1)
+  if (!parse (&options, &argc, &argv))
+    return 2;
+  bench.backend = open_backend (&options, argv[1], argv[2], &error);
+  if (bench.backend != NULL)
     {
-      g_printerr ("%s\n", error != NULL ? error->message : "usage: disk-driver IMAGE FORMAT");
-      return 2;
+      bench.backend->ops->get_info (bench.backend, &info);
+      bench.image_size = info.size;
     }
-  state = g_malloc0 (sizeof (State) + (gsize)options.depth * sizeof (Slot));
-  bench = &state->bench;
-  *bench = options;
-  bench->backend = open_backend (bench, argv[1], argv[2], &error);
-  bench->worker = bench->backend != NULL ? vmm_worker_new ("bench", VMM_WORKER_NONE, &error) : NULL;
-  if (bench->worker == NULL)
-    {
-      g_printerr ("%s\n", error->message);
-      return 1;
-    }
-  bench->backend->ops->get_info (bench->backend, &info);
-  bench->image_size = info.size;
-  for (gint i = 0; i < bench->depth; i++)
-    {
-      void *buffer = NULL;
-
-      if (posix_memalign (&buffer, 4096, (gsize)bench->size) != 0)
+  for (gint i = 0; i < options.queues; i++)
+    if (bench.backend == NULL || !make_lane (&lanes[i], &bench, &options, (guint)i, &error))
+      {
+        g_printerr ("%s\n", error != NULL ? error->message : "no memory");
         return 1;
-      memset (buffer, 0x5a, (gsize)bench->size);
-      state->slots[i].iov = (struct iovec){ buffer, (gsize)bench->size };
-      state->slots[i].bench = bench;
-    }
+      }
+  g_mutex_init (&bench.lock);
+  g_cond_init (&bench.cond);
+  bench.n_running = options.queues;
   began = g_get_monotonic_time ();
-  vmm_worker_post (bench->worker, begin, bench);
-  g_mutex_lock (&bench->lock);
-  while (!bench->finished)
-    g_cond_wait (&bench->cond, &bench->lock);
-  g_mutex_unlock (&bench->lock);
+  for (gint i = 0; i < options.queues; i++)
+    vmm_worker_post (lanes[i].worker, begin, &lanes[i]);
+  g_mutex_lock (&bench.lock);
+  while (bench.n_running > 0)
+    g_cond_wait (&bench.cond, &bench.lock);
+  g_mutex_unlock (&bench.lock);
   g_print ("%.6f\n", (gdouble)(g_get_monotonic_time () - began) / 1e6);
-  if (bench->error != 0)
-    g_printerr ("%s\n", g_strerror (-bench->error));
-  vmm_worker_free (bench->worker);
-  block_backend_close (bench->backend);
-  return bench->error != 0;
+  if (bench.error != 0)
+    g_printerr ("%s\n", g_strerror (-bench.error));
+  for (gint i = 0; i < options.queues; i++)
+    vmm_worker_free (lanes[i].worker);
+  block_backend_close (bench.backend);
+  return bench.error != 0;
 }

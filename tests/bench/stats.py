@@ -57,6 +57,14 @@ class Metric:
                 'verdict': self.verdict, 'note': self.note}
 
 
+def spread(values):
+    """Half of what lies between the quartiles, in per cent of the median."""
+    if len(values) < 3 or median(values) == 0:
+        return ''
+    low, _, high = statistics.quantiles(values, n=4, method='inclusive')
+    return f'±{(high - low) / 2 / median(values) * 100:.0f}%'
+
+
 def number(value):
     if value is None:
         return '-'
@@ -67,12 +75,13 @@ def number(value):
 
 def table(rows):
     """rows: what as_dict gave, perhaps in another process."""
-    lines = [('metric', 'unit', 'ours', 'QEMU', 'ratio', 'goal', '', 'n', 'p')]
+    lines = [('metric', 'unit', 'ours', '', 'QEMU', '', 'ratio', 'goal', '', 'n', 'p')]
     for r in rows:
         sign = '<=' if r['better'] == 'less' else '>='
         goal = '' if r['goal'] is None else f'{sign} {r["goal"]:g}{" abs" if r["absolute"] else ""}'
         lines.append((r['name'], r['unit'], number(median(r['ours']) if r['ours'] else None),
-                      number(median(r['peer']) if r['peer'] else None),
+                      spread(r['ours']), number(median(r['peer']) if r['peer'] else None),
+                      spread(r['peer']),
                       '-' if r['ratio'] is None else f'{r["ratio"]:.2f}', goal,
                       r['verdict'] if r['verdict'] != '-' else '',
                       f'{len(r["ours"])}/{len(r["peer"])}',
@@ -80,7 +89,7 @@ def table(rows):
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     text = []
     for line in lines:
-        cells = [c.ljust(w) if i < 2 or i == 6 else c.rjust(w)
+        cells = [c.ljust(w) if i < 2 or i == 8 else c.rjust(w)
                  for i, (c, w) in enumerate(zip(line, widths))]
         text.append('  '.join(cells).rstrip())
     notes = [f'  {r["name"]}: {r["note"]}' for r in rows if r['note']]

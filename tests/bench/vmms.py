@@ -48,7 +48,7 @@ def floor():
 
 def payload(name):
     """A multiboot guest: guests/NAME.c with the payload library."""
-    names = [os.path.join(PAYLOAD, n) for n in ('start.S', 'payload.c', 'pci.c')]
+    names = [os.path.join(PAYLOAD, n) for n in ('start.S', 'payload.c', 'pci.c', 'virtio.c')]
     return kit.compile_cached(
         'bench-' + name, [*names, os.path.join(HERE, 'guests', name + '.c')],
         ['-m32', '-ffreestanding', '-fno-pic', '-fno-stack-protector', '-mgeneral-regs-only',
