@@ -13,7 +13,7 @@ import tempfile
 import time
 
 from registry import case, pairs_of, small_guest
-from stats import Metric
+from stats import Metric, cpu_of_children
 from vmms import ROOT, SLOW, VMM, BenchError, Guest, Running, output_of, payload
 
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'lab', 'suites'))
@@ -249,12 +249,12 @@ def snapshot(pairs):
 # -- tools --
 
 def durable_seconds(command, out):
-    """Wall time until the result is on stable storage, for both: ours comes back when it is,
-    qemu-img leaves that to the kernel. Nothing else waits to be written when it begins."""
+    """Wall time until the result is on stable storage, for both (ours comes back when it is,
+    qemu-img leaves that to the kernel), and CPU time. Nothing else waits to be written at first."""
     if out and os.path.exists(out):
         os.unlink(out)
     os.sync()
-    start = time.monotonic()
+    start, used = time.monotonic(), cpu_of_children()
     r = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                        timeout=300 * SLOW, check=False)
     if r.returncode:
@@ -263,7 +263,7 @@ def durable_seconds(command, out):
         fd = os.open(out, os.O_RDONLY)
         os.fsync(fd)
         os.close(fd)
-    return time.monotonic() - start
+    return time.monotonic() - start, cpu_of_children() - used
 
 
 def scattered_disk(path, mib):
@@ -276,6 +276,11 @@ def scattered_disk(path, mib):
             f.seek(i * 4 // 3 << 20)
             f.write(piece if i % 2 else piece[:64] * (1 << 14))
     return mib * 3 // 4
+
+
+def tool_metrics(name, note=''):
+    return (Metric('disk-tools/' + name, 'MiB/s', better='more', goal=1.0, note=note),
+            Metric(f'disk-tools/{name}/cpu', 's'))
 
 
 @case('disk-tools', 'bare')
@@ -296,18 +301,20 @@ def disk_tools(pairs):
                  [*peer, 'qcow2', qcow2, '-O', 'raw', out]),
                 ('compressed', little, [*ours, 'raw', small, '--to', 'qcow2', '-c', out],
                  [*peer, 'raw', small, '-O', 'qcow2', '-c', out])):
-            metric = Metric('disk-tools/' + name, 'MiB/s', better='more', goal=1.0)
+            metric, cpu = tool_metrics(name)
             for who in pairs_of(min(pairs, 3) if name == 'compressed' else pairs):
-                metric.add(who, data / durable_seconds(one if who == 'ours' else other, out))
-            metrics.append(metric)
-        compact = Metric('disk-tools/compact', 'MiB/s', better='more', goal=1.0,
-                         note='qemu-img has no compact: convert to a new image')
+                seconds, used = durable_seconds(one if who == 'ours' else other, out)
+                metric.add(who, data / seconds)
+                cpu.add(who, used)
+            metrics += [metric, cpu]
+        compact, cpu = tool_metrics('compact', 'qemu-img has no compact: convert to a new image')
         for who in pairs_of(pairs):
             if who == 'ours':
                 subprocess.run(['cp', qcow2, work], check=True)
-                seconds = durable_seconds([alcove, 'disk', 'compact', '-f', 'qcow2', work], None)
+                seconds, used = durable_seconds([alcove, 'disk', 'compact', '-f', 'qcow2', work],
+                                                None)
             else:
-                seconds = durable_seconds([*peer, 'qcow2', qcow2, '-O', 'qcow2', out], out)
+                seconds, used = durable_seconds([*peer, 'qcow2', qcow2, '-O', 'qcow2', out], out)
             compact.add(who, large / seconds)
-        metrics.append(compact)
-    return metrics
+            cpu.add(who, used)
+    return [*metrics, compact, cpu]
