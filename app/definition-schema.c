@@ -398,6 +398,31 @@ static const AlcoveKeySpec rng_keys[] = {
   ADDRESS_KEY,
 };
 
+#define FRAMES(member) G_STRUCT_OFFSET (AlcoveFramesConfig, member)
+static const AlcoveKeySpec frames_keys[] = {
+  { .name = "size",
+    .type = ALCOVE_KEY_NUMBER,
+    .offset = FRAMES (size),
+    .max = 1024,
+    .fallback = "0",
+    .help = "MiB of shared memory, a power of two; 0: what width and height need" },
+  { .name = "width",
+    .type = ALCOVE_KEY_NUMBER,
+    .offset = FRAMES (width),
+    .min = 320,
+    .max = 8192,
+    .fallback = "1920",
+    .help = "the largest mode of the passed-through GPU, in pixels" },
+  { .name = "height",
+    .type = ALCOVE_KEY_NUMBER,
+    .offset = FRAMES (height),
+    .min = 200,
+    .max = 8192,
+    .fallback = "1080",
+    .help = "the largest mode of the passed-through GPU, in pixels" },
+  ADDRESS_KEY,
+};
+
 static const AlcoveKeySpec scsi_keys[] = {
   { .name = "queues",
     .type = ALCOVE_KEY_NUMBER,
@@ -490,6 +515,7 @@ const AlcoveGroupSpec alcove_group_specs[ALCOVE_N_KINDS] = {
     KEYS (snapshots_keys) },
   { ALCOVE_KIND_SCSI, "scsi", TRUE, 1, sizeof (AlcoveScsiConfig), KEYS (scsi_keys) },
   { ALCOVE_KIND_PCI, "pci", TRUE, 16, sizeof (AlcovePciConfig), KEYS (pci_keys) },
+  { ALCOVE_KIND_FRAMES, "frames", TRUE, 1, sizeof (AlcoveFramesConfig), KEYS (frames_keys) },
 };
 
 const char *

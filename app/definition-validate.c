@@ -161,6 +161,13 @@ validate_nic (Validation *v, const AlcoveNicConfig *nic)
 }
 
 static void
+validate_frames (Validation *v, const AlcoveFramesConfig *frames)
+{
+  if ((frames->size & (frames->size - 1)) != 0)
+    complain (v, &frames->base, "size", "must be a power of two (32, 64, 128, ...)");
+}
+
+static void
 validate_char (Validation *v, const AlcoveCharConfig *config)
 {
   if (config->backend == ALCOVE_CHAR_FILE && config->file == NULL)
@@ -490,6 +497,8 @@ alcove_parsed_validate (AlcoveParsed *parsed, const AlcoveConfFile *file, Alcove
     validate_char (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_CONSOLE], i));
   for (guint i = 0; i < by_kind[ALCOVE_KIND_PCI]->len; i++)
     validate_pci (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_PCI], i));
+  if (by_kind[ALCOVE_KIND_FRAMES]->len > 0)
+    validate_frames (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_FRAMES], 0));
   if (by_kind[ALCOVE_KIND_SPICE]->len > 0)
     validate_spice (&v, g_ptr_array_index (by_kind[ALCOVE_KIND_SPICE], 0));
   validate_controllers (&v);

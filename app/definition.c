@@ -241,6 +241,7 @@ DEFINE_GETTER (AlcoveCharConfig, consoles, ALCOVE_KIND_CONSOLE)
 DEFINE_GETTER (AlcoveInputConfig, inputs, ALCOVE_KIND_INPUT)
 DEFINE_GETTER (AlcoveRngConfig, rngs, ALCOVE_KIND_RNG)
 DEFINE_GETTER (AlcovePciConfig, pcis, ALCOVE_KIND_PCI)
+DEFINE_GETTER (AlcoveFramesConfig, frames, ALCOVE_KIND_FRAMES)
 
 const AlcoveDeviceConfig *const *
 alcove_definition_get_devices (AlcoveDefinition *self, guint *ret_n)

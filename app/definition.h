@@ -3,7 +3,7 @@
  *
  * The file is a key file with one group per device: [machine], [disk NAME], [cdrom NAME],
  * [nic NAME], [display NAME], [serial NAME], [console NAME], [input NAME], [rng NAME], [spice],
- * [snapshots], [scsi NAME], [pci NAME].
+ * [snapshots], [scsi NAME], [pci NAME], [frames NAME].
  * definition-schema.c has every key with its range, default and meaning; an unknown group or key is
  * refused by name. The text is the definition: the structs below are what it says, parsed anew at
  * each edit, so a struct is valid until the next edit or the last unref. Comments survive.
@@ -45,8 +45,9 @@ typedef enum
   ALCOVE_KIND_SNAPSHOTS,
   ALCOVE_KIND_SCSI,
   ALCOVE_KIND_PCI,
+  ALCOVE_KIND_FRAMES,
 } AlcoveKind;
-#define ALCOVE_N_KINDS (ALCOVE_KIND_PCI + 1)
+#define ALCOVE_N_KINDS (ALCOVE_KIND_FRAMES + 1)
 /* "disk", ... */
 const char *alcove_kind_to_string (AlcoveKind kind);
 
@@ -242,6 +243,15 @@ typedef struct
   AlcoveDeviceConfig base;
 } AlcoveRngConfig;
 
+/* [frames NAME]: memory that guest and host share, for the pictures of a passed-through GPU
+ * (Looking Glass). Size 0: what its client needs for width x height. */
+typedef struct
+{
+  AlcoveDeviceConfig base;
+  guint size;          /* MiB, a power of two; 0: by the mode */
+  guint width, height; /* the largest mode, in pixels */
+} AlcoveFramesConfig;
+
 /* [scsi NAME]: the controller that disks and cdroms of bus=scsi are on. Without the group there is
  * one when such a disk is; with it there is one in any case, for what is plugged in later. */
 typedef struct
@@ -336,6 +346,8 @@ const AlcoveCharConfig *const *alcove_definition_get_consoles (AlcoveDefinition 
 const AlcoveInputConfig *const *alcove_definition_get_inputs (AlcoveDefinition *self, guint *ret_n);
 const AlcoveRngConfig *const *alcove_definition_get_rngs (AlcoveDefinition *self, guint *ret_n);
 const AlcovePciConfig *const *alcove_definition_get_pcis (AlcoveDefinition *self, guint *ret_n);
+const AlcoveFramesConfig *const *alcove_definition_get_frames (AlcoveDefinition *self,
+                                                               guint *ret_n);
 /* (nullable) */
 const AlcoveScsiConfig *alcove_definition_get_scsi (AlcoveDefinition *self);
 const AlcoveSpiceConfig *alcove_definition_get_spice (AlcoveDefinition *self); /* (nullable) */

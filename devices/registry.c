@@ -2,6 +2,7 @@
 #include "devices/registry.h"
 
 #include "devices/board/root-port.h"
+#include "devices/display/ivshmem.h"
 #include "devices/display/vga-pci.h"
 #include "devices/platform/cfi-flash.h"
 #include "devices/platform/debug-console.h"
@@ -32,6 +33,7 @@ static const VmmDeviceOps *const registry[] = {
   &debug_exit_ops,
   &fw_cfg_ops,
   &hpet_ops,
+  &ivshmem_device_ops,
   &legacy_ports_ops,
   &nvme_device_ops,
   &pcie_root_port_ops,

@@ -45,5 +45,3 @@ gboolean vmm_ram_block_make_private (VmmRamBlock *block);
  * may be closed afterwards. Private blocks only. */
 int vmm_ram_block_map_private (
     VmmRamBlock *block, guint64 offset, guint64 length, int fd, guint64 file_offset);
-/* Makes the range zero and gives its memory back. */
-int vmm_ram_block_clear (VmmRamBlock *block, guint64 offset, guint64 length);

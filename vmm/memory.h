@@ -62,6 +62,11 @@ VmmRamFlags vmm_ram_block_get_flags (VmmRamBlock *block);
 /* The host mapping, for the block's OWNER only (flash contents, video RAM the device made).
  * Guest RAM is reached through vmm_guest_memory_*. */
 guint8 *vmm_ram_block_get_data (VmmRamBlock *block);
+/* Bytes up to the last one that is not zero, rounded up to 8; pages never touched stay so. For the
+ * owner, while nobody writes. */
+gsize vmm_ram_block_get_used (VmmRamBlock *block);
+/* Makes the range zero and gives its memory back; marks nothing. For the owner. -errno or 0. */
+int vmm_ram_block_clear (VmmRamBlock *block, guint64 offset, guint64 length);
 /* Marks bytes of a block dirty that its owner wrote through get_data. */
 void vmm_ram_block_mark_dirty (VmmRamBlock *block, guint64 offset, guint64 length);
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -330,6 +331,33 @@ void
 vmm_ram_block_dirty_off (VmmRamBlock *block)
 {
   g_atomic_int_add (&block->dirty_users, -1);
+}
+
+/* The end of the last page that was ever touched; looking at the others would make them. */
+static gsize
+get_touched (VmmRamBlock *block)
+{
+  off_t data, hole = 0;
+
+  if (block->fd < 0)
+    return block->size;
+  while ((data = lseek (block->fd, hole, SEEK_DATA)) >= 0)
+    {
+      hole = lseek (block->fd, data, SEEK_HOLE);
+      if (hole < 0)
+        return block->size;
+    }
+  return errno == ENXIO ? MIN ((gsize)hole, block->size) : block->size;
+}
+
+gsize
+vmm_ram_block_get_used (VmmRamBlock *block)
+{
+  gsize size = get_touched (block);
+
+  while (size > 0 && *(const guint64 *)(gconstpointer)(block->data + size - 8) == 0)
+    size -= 8;
+  return size;
 }
 
 void

@@ -13,6 +13,7 @@
 #include "app/error.h"
 #include "devices/backends/spice/spice.h"
 #include "app/runner/control-disks.h"
+#include "app/runner/frames.h"
 #include "app/runner/hotplug.h"
 #include "app/runner/passthrough.h"
 #include "app/runner/stats.h"
@@ -556,7 +557,7 @@ runner_control_new (RunnerMachine *machine,
   runner_hotplug_set_hold_func (machine, devices_must_stay, self->saving);
   runner_control_disks_connect (self->skeleton, machine);
   runner_control_passthrough_connect (self->skeleton, machine);
-  if (make_folder (folder, error))
+  if (make_folder (folder, error) && runner_frames_publish (machine, folder, error))
     self->server = listen_on (self, error);
   if (self->server == NULL)
     {
@@ -584,6 +585,7 @@ runner_control_free (RunnerControl *self)
       g_dbus_server_stop (self->server);
       g_object_unref (self->server);
       g_unlink (self->socket);
+      runner_frames_withdraw (self->machine, self->folder);
       g_rmdir (self->folder);
     }
   for (guint i = 0; i < self->connections->len; i++)

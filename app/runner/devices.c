@@ -249,5 +249,6 @@ runner_devices_make (RunnerMachine *self, GError **error)
       if (device == NULL || !runner_device_finish (self, &rngs[i]->base, device, TRUE, error))
         return FALSE;
     }
-  return make_consoles (self, error) && runner_passthrough_make_all (self, error);
+  return runner_frames_make (self, error) && make_consoles (self, error) &&
+         runner_passthrough_make_all (self, error);
 }

@@ -22,7 +22,8 @@ struct _RunnerMachine
   DisplayScanout *scanouts[RUNNER_MAX_DISPLAYS];
   guint n_scanouts;
   SpiceBackend *spice;
-  VmmDevice *scsi; /* (nullable) the controller, of the machine */
+  VmmDevice *scsi;   /* (nullable) the controller, of the machine */
+  VmmDevice *frames; /* (nullable) shared memory for pictures, of the machine */
   /* Back ends, freed after the machine's devices. */
   GPtrArray *blocks;    /* of BlockBackend, guards */
   GPtrArray *block_ids; /* of char *, their devices */
@@ -69,6 +70,9 @@ gboolean runner_device_finish (RunnerMachine *self,
                                gboolean ok,
                                GError **error);
 gboolean runner_devices_make (RunnerMachine *self, GError **error);
+
+/* frames.c */
+gboolean runner_frames_make (RunnerMachine *self, GError **error);
 
 /* disks.c */
 /* What a disk of the definition is in the machine. */

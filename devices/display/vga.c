@@ -98,7 +98,7 @@ vga_finish (Vga *vga)
 static void
 clear_vram (Vga *vga)
 {
-  if (madvise (vmm_ram_block_get_data (vga->vram), VGA_VRAM_SIZE, MADV_REMOVE) < 0)
+  if (vmm_ram_block_clear (vga->vram, 0, VGA_VRAM_SIZE) < 0)
     memset (vmm_ram_block_get_data (vga->vram), 0, VGA_VRAM_SIZE);
   vmm_ram_block_mark_dirty (vga->vram, 0, VGA_VRAM_SIZE);
 }
@@ -206,40 +206,13 @@ static const VmmStateField register_fields[] = {
   VMM_STATE_ARRAY (VgaRegisters, vbe, VMM_STATE_U16, VGA_N_VBE),
 };
 
-/* The end of the last page that was ever touched; looking at the others would make them. */
-static gsize
-touched_vram (Vga *vga)
-{
-  int fd = vmm_ram_block_get_fd (vga->vram);
-  off_t data, hole = 0;
-
-  while ((data = lseek (fd, hole, SEEK_DATA)) >= 0)
-    {
-      hole = lseek (fd, data, SEEK_HOLE);
-      if (hole < 0)
-        return VGA_VRAM_SIZE;
-    }
-  return errno == ENXIO ? MIN ((gsize)hole, VGA_VRAM_SIZE) : VGA_VRAM_SIZE;
-}
-
-/* Video memory is mostly zero: what comes after its last byte is not written. */
-static gsize
-used_vram (Vga *vga)
-{
-  const guint8 *vram = vmm_ram_block_get_data (vga->vram);
-  gsize size = touched_vram (vga);
-
-  while (size > 0 && *(const guint64 *)(gconstpointer)(vram + size - 8) == 0)
-    size -= 8;
-  return size;
-}
-
 void
 vga_save (Vga *vga, VmmStateWriter *writer)
 {
   g_mutex_lock (vga->lock);
   vmm_state_save_fields (writer, register_fields, G_N_ELEMENTS (register_fields), &vga->r);
-  vmm_state_put_bytes (writer, "vram", vmm_ram_block_get_data (vga->vram), used_vram (vga));
+  vmm_state_put_bytes (writer, "vram", vmm_ram_block_get_data (vga->vram),
+                       vmm_ram_block_get_used (vga->vram));
   g_mutex_unlock (vga->lock);
 }
 

@@ -4,6 +4,7 @@
 
 import hashlib
 import http.server
+import mmap
 import os
 import re
 import socketserver
@@ -11,14 +12,16 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 
-from guestlab import CMDLINE, Machine, Suite, image, report, tool
+from guestlab import CMDLINE, SLOW, Machine, Suite, image, report, tool
 
 PAYLOAD = 3 << 20
 TAP, HOST, GUEST = 'alcove-tap0', '192.168.77.1', '192.168.77.2'
 DRIVERS = {1: 'virtio_net', 2: 'virtio_blk', 3: 'virtio_console', 4: 'virtio_rng',
            16: 'virtio_gpu', 18: 'virtio_input'}
 KEY_A, KEY_B, KEY_ESC = 30, 48, 1
+WORDS = 0x600DF00D, 0x0DDBA115          # in the shared memory: the host's and the guest's
 
 SCRIPT = '''
 guest report
@@ -27,6 +30,14 @@ guest disk verify /dev/vda 8388608 4194304 78 && echo DISK-READ
 tar -C /sys/firmware/acpi/tables -cf /dev/vdb . && sync && echo TABLES
 echo 'to the console port' >/dev/hvc0 && echo CONSOLE
 dd if=/dev/hwrng bs=64 count=1 2>/dev/null | wc -c | sed 's/^/RNG /'
+for d in /sys/bus/pci/devices/*; do
+  read vendor <$d/vendor; read device <$d/device
+  [ $vendor$device = 0x1af40x1110 ] || continue
+  echo 1 >$d/enable
+  { read a; read a; read base end flags; } <$d/resource
+  echo "FRAMES $((end - base + 1)) $(devmem $base 32)"
+  devmem $((base + 4096)) 32 @WORD@
+done
 network
 wget -q -O /tmp/user http://10.0.2.2:@PORT@/payload && echo "USER $(sha256sum </tmp/user)"
 if [ -e /sys/class/net/eth1 ]; then
@@ -123,6 +134,18 @@ def check_input(suite, guest):
     guest.wait_serial(r'^INPUT-END', 10)
 
 
+def share_frames(guest):
+    """The memory of [frames], mapped as a program of the host does, with a word at its start."""
+    path = f'{guest.runtime}/frames'
+    limit = time.monotonic() + 20 * SLOW
+    while not os.path.exists(path) and time.monotonic() < limit:
+        time.sleep(0.1)
+    with open(path, 'r+b') as f:
+        frames = mmap.mmap(f.fileno(), os.fstat(f.fileno()).st_size)
+    frames[:4] = WORDS[0].to_bytes(4, 'little')
+    return frames
+
+
 def run(suite):
     payload = os.urandom(PAYLOAD)
     want = hashlib.sha256(payload).hexdigest()
@@ -134,22 +157,25 @@ def run(suite):
 
     no_tap = make_tap()
     script = SCRIPT.replace('@PORT@', str(port)).replace('@HOST@', HOST).replace('@GUEST@', GUEST)
+    script = script.replace('@WORD@', hex(WORDS[1]))
     data, tables = suite.blank('data.img', 16), suite.blank('tables.img', 4)
     subprocess.run([tool(), 'disk', 'write', data, '8388608', '4194304', '78'], check=True)
     devices = [('disk data', {'file': data}), ('disk tables', {'file': tables}),
                ('nic lan', {'backend': 'user'}), ('display screen', {'type': 'virtio-vga'}),
                ('input keyboard', {'type': 'keyboard'}), ('input tablet', {'type': 'tablet'}),
-               ('rng random', {}),
+               ('rng random', {}), ('frames relay', {'width': 1024, 'height': 768}),
                ('console port', {'backend': 'file', 'file': suite.path('console.txt')})]
     if not no_tap:
         devices.append(('nic tap', {'backend': 'tap', 'ifname': TAP}))
     with Machine(suite, 'all', {
             'cpus': 2, 'firmware': 'none', 'kernel': image('kernel'),
             'initrd': suite.initrd('all', script), 'cmdline': CMDLINE}, devices).start() as guest:
+        frames = share_frames(guest)
         guest.wait_serial(r'^REPORT end', 30)
         check_report(suite, report(guest.serial()))
         guest.wait_serial(r'^INPUT event', 60)
         check_input(suite, guest)
+        seen = int.from_bytes(frames[4096:4100], 'little')
         guest.wait_serial(r'^ALCOVE-GUEST: script ended', 20)
         status = guest.wait_exit(15)
         text = guest.serial()
@@ -165,6 +191,9 @@ def run(suite):
     else:
         suite.ok(f'TAP {want}' in text, 'a file arrives whole through tap and vhost-net',
                  text[-1500:])
+    suite.ok(f'FRAMES {len(frames)} 0x{WORDS[0]:08X}' in text and seen == WORDS[1],
+             'the memory for frames is the same for the guest and the host', f'{seen:#x}\n{text[-1500:]}')
+    suite.ok(not os.path.lexists(f'{guest.runtime}/frames'), 'and its name goes with the machine')
     suite.ok('RNG 64' in text, 'the random number generator answers', text[-1500:])
     with open(suite.path('console.txt'), encoding='utf-8', errors='replace') as f:
         suite.ok('to the console port' in f.read(), 'the virtio console port carries text')

@@ -119,6 +119,7 @@ test_everything (void)
       "[display d]\ntype=vga\nwidth=640\nheight=480\n"
       "[serial b]\nport=1\n[serial a]\nbackend=file\nfile=s.log\n"
       "[console c]\nbackend=null\n[input t]\ntype=tablet\n[rng r]\n"
+      "[frames relay]\nsize=64\n"
       "[spice]\nlisten=tcp:[::1]:5930\npassword-file=p\n");
   const AlcoveMachineConfig *machine = alcove_definition_get_machine (definition);
   const AlcoveDeviceConfig **order;
@@ -151,6 +152,8 @@ test_everything (void)
   g_assert_cmpstr (alcove_definition_get_nics (definition, &n)[1]->ifname, ==, "tap0");
   g_assert_cmpuint (alcove_definition_get_serials (definition, &n)[1]->port, ==, 2);
   g_assert_cmpstr (alcove_definition_get_serials (definition, &n)[1]->file, ==, "/m/s.log");
+  g_assert_cmpuint (alcove_definition_get_frames (definition, &n)[0]->size, ==, 64);
+  g_assert_cmpuint (alcove_definition_get_frames (definition, &n)[0]->width, ==, 1920);
   g_assert_cmpstr (alcove_definition_get_spice (definition)->listen.host, ==, "::1");
   g_assert_cmpuint (alcove_definition_get_spice (definition)->listen.port, ==, 5930);
 }
@@ -187,6 +190,7 @@ test_refused_groups (void)
   assert_refused (MACHINE "[disk aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]\nfile=x\n", "1 to 32");
   assert_refused (MACHINE "[machine two]\n", "has no name: write [machine]");
   assert_refused (MACHINE "[rng a]\n[rng b]\n", "there can be 1 rng group,");
+  assert_refused (MACHINE "[frames a]\nsize=48\n", "[frames a] size: must be a power of two");
   assert_refused (MACHINE "memroy=1\n",
                   ":5: [machine] memroy: this key is not known: did you mean \"memory\"?");
   assert_refused (MACHINE "zzzzzz=1\n", "remove it, or comment it out");
