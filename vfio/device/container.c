@@ -351,9 +351,11 @@ vfio_container_open (VfioContainer *container,
   g_array_set_size (container->ranges, 0);
   ok = container->ops->read_ranges (container, error);
   g_mutex_unlock (&container->lock);
-  if (ok && container->listening)
+  if (!ok)
+    g_prefix_error (error, "%s: ", name);
+  else if (container->listening)
     ok = check_reach (container, name, error);
-  else if (ok)
+  else
     {
       raise_memlock (container);
       ok = container->listening = vmm_guest_memory_add_listener (

@@ -10,6 +10,7 @@
 
 #define MAX_CAPS     48u
 #define MAX_EXT_CAPS 256u
+#define HIDDEN_MAX   64u
 #define STATE_D0     0
 
 guint32
@@ -238,6 +239,17 @@ init_cap (VfioPci *pci, guint cap, guint room, gboolean *ret_ok, GError **error)
     }
 }
 
+/* PCI Express 5.0, 7.8.5: entries of one to eight double words after the first. */
+static guint
+ea_length (const guint8 *physical, guint cap)
+{
+  guint end = cap + 4;
+
+  for (guint n = physical[cap + 2] & 0x3f; n > 0 && end < PCI_CFG_SPACE_SIZE; n--)
+    end += ((physical[end] & 7u) + 1) * 4;
+  return MIN (end, PCI_CFG_SPACE_SIZE) - cap;
+}
+
 static gboolean
 init_caps (VfioPci *pci, GError **error)
 {
@@ -269,7 +281,9 @@ init_caps (VfioPci *pci, GError **error)
         return FALSE;
       if (!shown)
         {
-          hide (pci, cap, room);
+          /* What follows is the device's own. */
+          hide (pci, cap,
+                MIN (room, physical[cap] == PCI_CAP_ID_EA ? ea_length (physical, cap) : 8u));
           continue;
         }
       set_virtual (pci, cap, 2);
@@ -338,7 +352,7 @@ init_ext_caps (VfioPci *pci)
 
       if (!is_ext_cap_shown (header & 0xffff))
         {
-          hide (pci, cap, room_after (offsets, n, cap, PCI_CFG_SPACE_EXP_SIZE));
+          hide (pci, cap, MIN (room_after (offsets, n, cap, PCI_CFG_SPACE_EXP_SIZE), HIDDEN_MAX));
           /* The chain begins here all the same: a header without a meaning leads on. */
           if (i > 0)
             continue;

@@ -78,6 +78,49 @@ signal_msi (VmmAccel *accel, guint64 address, guint32 data)
   return 0;
 }
 
+static void
+note_routes (HarnessMachine *h)
+{
+  if (h->routes_held > 0)
+    h->routes_changed = TRUE;
+  else
+    h->n_route_commits++;
+}
+
+static void
+hold_routes (VmmAccel *accel)
+{
+  from_accel (accel)->routes_held++;
+}
+
+static void
+release_routes (VmmAccel *accel)
+{
+  HarnessMachine *h = from_accel (accel);
+
+  g_assert_cmpuint (h->routes_held, >, 0);
+  if (--h->routes_held > 0 || !h->routes_changed)
+    return;
+  h->routes_changed = FALSE;
+  h->n_route_commits++;
+}
+
+static gboolean
+gsi_is_open (VmmAccel *accel, guint gsi)
+{
+  return gsi < VMM_MACHINE_N_GSI && (from_accel (accel)->open_gsis >> gsi & 1) != 0;
+}
+
+static int
+set_vfio (VmmAccel *accel, int fd, gboolean add)
+{
+  HarnessMachine *h = from_accel (accel);
+
+  g_assert_true (add || h->n_vfio > 0);
+  h->n_vfio += add ? 1 : -1u;
+  return 0;
+}
+
 static int
 alloc_msi_route (VmmAccel *accel, guint64 address, guint32 data)
 {
@@ -96,6 +139,7 @@ alloc_msi_route (VmmAccel *accel, guint64 address, guint32 data)
     g_array_append_val (h->routes, route);
   else
     g_array_index (h->routes, Route, i) = route;
+  note_routes (h);
   return (int)(VMM_MACHINE_N_GSI + i);
 }
 
@@ -115,6 +159,7 @@ static int
 set_msi_route (VmmAccel *accel, guint gsi, guint64 address, guint32 data)
 {
   find_route (from_accel (accel), gsi)->msi = (HarnessMsi){ address, data };
+  note_routes (from_accel (accel));
   return 0;
 }
 
@@ -200,6 +245,10 @@ static const VmmAccelOps accel_ops = {
   .free_msi_route = free_msi_route,
   .irqfd = set_irqfd,
   .ioeventfd = set_ioeventfd,
+  .hold_routes = hold_routes,
+  .release_routes = release_routes,
+  .gsi_is_open = gsi_is_open,
+  .set_vfio = set_vfio,
 };
 
 static void
@@ -310,6 +359,21 @@ harness_advance (HarnessMachine *h, gint64 ns)
 {
   vmm_clock_advance (h->clock, ns);
   harness_run (h);
+}
+
+void
+harness_end_interrupt (HarnessMachine *h, guint gsi)
+{
+  const guint64 one = 1;
+
+  set_gsi (&h->accel, gsi, FALSE);
+  for (guint i = 0; i < h->irqfds->len; i++)
+    {
+      IrqFd *entry = &g_array_index (h->irqfds, IrqFd, i);
+
+      if (entry->gsi == gsi && entry->resample_fd >= 0)
+        g_assert_cmpint (write (entry->resample_fd, &one, sizeof one), ==, sizeof one);
+    }
 }
 
 /* As the kernel does it: exact address; the size must match unless it is 0. */

@@ -45,11 +45,17 @@ typedef struct
   gboolean no_irqfd;
   gboolean no_ioeventfd;
 
+  guint32 open_gsis;     /* bit n: the guest has opened pin n of the I/O APIC */
+  guint n_vfio;          /* groups or devices that the hypervisor was told of */
+  guint n_route_commits; /* changes of routes, those between hold and release as one */
+
   /*< private >*/
   GArray *routes;
   GArray *irqfds;
   GArray *ioeventfds;
   guint64 alloc_next;
+  guint routes_held;
+  gboolean routes_changed;
 } HarnessMachine;
 
 /* ram_size: bytes, multiple of 4096; 0 for no RAM. */
@@ -68,6 +74,9 @@ guint64 harness_mmio_read (HarnessMachine *h, guint64 address, guint size);
 void harness_mmio_write (HarnessMachine *h, guint64 address, guint size, guint64 value);
 /* TRUE when an ioeventfd is registered there. */
 gboolean harness_has_ioeventfd (HarnessMachine *h, gboolean pio, guint64 address);
+
+/* The guest ends a level interrupt: the line goes down, and who resamples is signalled. */
+void harness_end_interrupt (HarnessMachine *h, guint gsi);
 
 /* Guest memory; a range outside RAM is a failed test. */
 void harness_write (HarnessMachine *h, guint64 gpa, gconstpointer data, gsize length);
