@@ -286,3 +286,60 @@ cli_pci_inventory_to_json (const VfioInventory *inventory)
   json_node_take_object (node, object);
   return node;
 }
+
+static JsonArray *
+checks_to_json (GPtrArray *checks)
+{
+  JsonArray *array = json_array_new ();
+
+  for (guint i = 0; i < checks->len; i++)
+    {
+      const VfioCheck *check = g_ptr_array_index (checks, i);
+      JsonObject *object = json_object_new ();
+
+      json_object_set_string_member (object, "id", check->id);
+      json_object_set_string_member (object, "title", check->title);
+      json_object_set_string_member (object, "severity", vfio_severity_to_string (check->severity));
+      if (check->function != NULL)
+        json_object_set_string_member (object, "address", check->function->id);
+      json_object_set_string_member (object, "fact", check->fact);
+      json_object_set_string_member (object, "meaning", check->meaning);
+      set_text (object, "remedy", check->remedy);
+      set_text (object, "command", check->command);
+      set_text (object, "undo", check->undo);
+      json_array_add_object_element (array, object);
+    }
+  return array;
+}
+
+JsonNode *
+cli_pci_verdicts_to_json (GPtrArray *platform, GPtrArray *verdicts)
+{
+  JsonNode *node = json_node_new (JSON_NODE_OBJECT);
+  JsonObject *object = json_object_new ();
+  JsonArray *cards = json_array_new ();
+
+  for (guint i = 0; i < verdicts->len; i++)
+    {
+      const VfioVerdict *verdict = g_ptr_array_index (verdicts, i);
+      JsonObject *o = json_object_new ();
+
+      json_object_set_string_member (o, "id", verdict->card->id);
+      json_object_set_string_member (o, "name", verdict->card->name);
+      json_object_set_string_member (o, "kind", vfio_card_kind_to_string (verdict->card->kind));
+      json_object_set_string_member (o, "severity", vfio_severity_to_string (verdict->severity));
+      json_object_set_string_member (o, "summary", verdict->summary);
+      json_object_set_array_member (o, "takes", addresses_to_json (verdict->takes));
+      json_object_set_array_member (o, "mates", addresses_to_json (verdict->mates));
+      json_object_set_array_member (o, "stays", addresses_to_json (verdict->stays));
+      json_object_set_boolean_member (o, "reserved", verdict->bound);
+      json_object_set_boolean_member (o, "viable", verdict->viable);
+      json_object_set_boolean_member (o, "warn-second-start", verdict->second_start);
+      json_object_set_array_member (o, "checks", checks_to_json (verdict->checks));
+      json_array_add_object_element (cards, o);
+    }
+  json_object_set_array_member (object, "platform", checks_to_json (platform));
+  json_object_set_array_member (object, "cards", cards);
+  json_node_take_object (node, object);
+  return node;
+}

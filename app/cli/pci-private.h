@@ -2,7 +2,7 @@
 /* What the verbs of "alcove pci" share. */
 #pragma once
 #include "app/cli/cli-private.h"
-#include "vfio/host/inventory.h"
+#include "vfio/host/checks.h"
 
 /* The host, or what ALCOVE_HOST_ROOT names. (transfer full) (nullable): said why, *ret_status. */
 VfioInventory *cli_pci_read (Cli *cli, VfioTree **ret_tree, int *ret_status);
@@ -13,5 +13,9 @@ cli_pci_find (Cli *cli, const VfioInventory *inventory, const char *text, int *r
 /* The whole inventory: "platform", "functions", "groups", "cards". (transfer full) */
 JsonNode *cli_pci_inventory_to_json (const VfioInventory *inventory);
 
+/* "platform" (checks) and "cards" (verdicts). verdicts: (element-type VfioVerdict). (transfer full) */
+JsonNode *cli_pci_verdicts_to_json (GPtrArray *platform, GPtrArray *verdicts);
+
 /* The verbs of pci. argv[0] is the verb's last word. */
+int cli_pci_check (Cli *cli, int argc, char **argv);
 int cli_pci_list (Cli *cli, int argc, char **argv);

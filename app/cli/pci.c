@@ -7,6 +7,11 @@
 #include "app/suggest.h"
 
 static const CliVerb pci_verbs[] = {
+  { "pci check", "[ADDRESS...]", "which cards can be given to machines, and what stands in the way",
+    "With addresses everything about these cards. The exit status is 1 when one of them, or the "
+    "host\n"
+    "as a whole, is not ready. Nothing is changed: commands are shown with their undo.",
+    cli_pci_check },
   { "pci list", "", "the host's PCI devices, their isolation groups and who uses them",
     "With --all also bridges and parts of the main board.", cli_pci_list },
 };

@@ -12,8 +12,9 @@
 typedef struct
 {
   const char *root;
-  char *function; /* (nullable) address of the one that lines are about */
-  char *path;     /* its folder: "/sys/devices/…" */
+  char *function;   /* (nullable) address of the one that lines are about */
+  char *path;       /* its folder: "/sys/devices/…" */
+  GHashTable *made; /* folders that are there */
 } Maker;
 
 static char *
@@ -23,12 +24,18 @@ full (Maker *m, const char *path)
 }
 
 static void
-parent_of (const char *path)
+parent_of (Maker *m, const char *path)
 {
-  g_autofree char *parent = g_path_get_dirname (path);
+  char *parent = g_path_get_dirname (path);
 
+  if (g_hash_table_contains (m->made, parent))
+    {
+      g_free (parent);
+      return;
+    }
   if (g_mkdir_with_parents (parent, 0755) < 0)
     g_printerr ("# %s: %s\n", parent, g_strerror (errno));
+  g_hash_table_add (m->made, parent);
 }
 
 static gboolean
@@ -38,7 +45,7 @@ put_bytes (Maker *m, const char *path, const void *data, gsize size)
   FILE *file;
   gboolean good;
 
-  parent_of (name);
+  parent_of (m, name);
   file = fopen (name, "wb");
   if (file == NULL)
     return FALSE;
@@ -60,7 +67,7 @@ append (Maker *m, const char *path, const char *text)
   g_autofree char *name = full (m, path);
   FILE *file;
 
-  parent_of (name);
+  parent_of (m, name);
   file = fopen (name, "a");
   if (file == NULL)
     return FALSE;
@@ -73,7 +80,7 @@ put_link (Maker *m, const char *path, const char *target)
 {
   g_autofree char *name = full (m, path);
 
-  parent_of (name);
+  parent_of (m, name);
   g_unlink (name);
   return symlink (target, name) == 0;
 }
@@ -588,6 +595,7 @@ do_line (Maker *m, char **words, guint n)
     {
       path = full (m, words[1]);
       remove_all (path);
+      g_hash_table_remove_all (m->made);
       return TRUE;
     }
   if (IS ("cpu", 1))
@@ -677,6 +685,7 @@ tree_maker_make (const char *text, const char *folder, GError **error)
   g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
   gboolean good = g_mkdir_with_parents (folder, 0755) == 0;
 
+  m.made = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   for (guint i = 0; good && lines[i] != NULL; i++)
     {
       g_auto (GStrv) words = NULL;
@@ -690,6 +699,7 @@ tree_maker_make (const char *text, const char *folder, GError **error)
     }
   if (!good && error != NULL && *error == NULL)
     g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s: %s", folder, g_strerror (errno));
+  g_hash_table_unref (m.made);
   g_free (m.function);
   g_free (m.path);
   return good;

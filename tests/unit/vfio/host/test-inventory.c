@@ -56,8 +56,9 @@ test_desktop (void)
   g_assert_cmpuint (f->bars[2].size, ==, 0);
   g_assert_cmpuint (f->bars[VFIO_HOST_ROM].size, ==, 512u << 10);
   g_assert_cmpint (f->boot_vga, ==, 0);
-  g_assert_true (f->reset);
-  g_assert_cmpstr (f->reset_methods[0], ==, "bus");
+  g_assert_false (f->reset); /* not alone on its bus */
+  g_assert_true (fake_host_get (host, "0000:01:00.0")->reset);
+  g_assert_cmpstr (fake_host_get (host, "0000:01:00.0")->reset_methods[1], ==, "bus");
   g_assert_cmpuint (f->link_speed, ==, 25);
   g_assert_cmpuint (f->link_speed_max, ==, 160);
   g_assert_cmpuint (f->link_width_max, ==, 16);
