@@ -5,7 +5,6 @@ a newline and so many bytes.
 
   screendump DEVICE                    what the screen on that card shows: a PPM
   device_add TEXT | device_del ID      puts a card into a slot, takes it out
-  pcie_aer_inject_error TEXT           an error as the card would report it
   set_link NETWORK on|off              the cable
   info TEXT                            what the emulator knows
 
@@ -16,7 +15,7 @@ import json
 import os
 import socket
 
-ALLOWED = ('device_add', 'device_del', 'pcie_aer_inject_error', 'set_link', 'info')
+ALLOWED = ('device_add', 'device_del', 'set_link', 'info')
 PATIENCE = 20       # seconds for one command
 
 

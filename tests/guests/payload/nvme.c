@@ -3,6 +3,8 @@
  * An NVMe controller behind a PCIe port, driven by hand as firmware would: bus numbers and windows,
  * BARs, reset of the controller, one Identify command whose answer comes by DMA. It halts without
  * shutting the controller down, as a guest does that is switched off. NVM Express 1.4.
+ *
+ * With "stay" on its command line it then goes on for ever, and says "STAYS".
  */
 #include "payload.h"
 
@@ -74,16 +76,18 @@ wait_ready (uint32_t base, uint32_t ready)
   return false;
 }
 
+/* pages: three, for the two queues and the answer. */
 static bool
-identify (uint32_t base, char *serial)
+identify (uint32_t base, uint8_t *pages, char *serial)
 {
-  volatile Command *queue = alloc_pages (1);
-  volatile Completion *done = alloc_pages (1);
-  uint8_t *answer = alloc_pages (1);
+  volatile Command *queue = (void *)pages;
+  volatile Completion *done = (void *)(pages + 4096);
+  uint8_t *answer = pages + 8192;
 
   write32 (base + CC, 0);
   if (!wait_ready (base, 0))
     return false;
+  memset (pages, 0, 3 * 4096);
   write32 (base + AQA, (DEPTH - 1) << 16 | (DEPTH - 1));
   write32 (base + ASQ, (uint32_t)(uintptr_t)queue);
   write32 (base + ASQ + 4, 0);
@@ -108,10 +112,10 @@ payload_main (uint32_t magic, uint32_t info)
 {
   uint32_t base = 0;
   unsigned bus;
+  uint8_t *pages = alloc_pages (3);
   char serial[21] = "";
 
   (void)magic;
-  (void)info;
   bus = find (&base);
   if (!check (bus != 0, "an NVMe controller is behind a port"))
     return payload_done ();
@@ -121,7 +125,13 @@ payload_main (uint32_t magic, uint32_t info)
   check ((pci_read (bus, 0, 0x10, 4) & ~15u) == base, "its BAR stays where it is put");
   check (read32 (base + CAP) != 0xffffffff && (read32 (base + CAP) & 0xffff) != 0,
          "its registers answer");
-  check (identify (base, serial), "it answers a command");
+  check (identify (base, pages, serial), "it answers a command");
   print ("SERIAL %s\n", serial);
+  if ((read32 (info) & 4) != 0 && memcmp ((const char *)read32 (info + 16), "stay", 4) == 0)
+    {
+      print ("STAYS\n");
+      for (;;)
+        identify (base, pages, serial);
+    }
   return payload_done ();
 }

@@ -221,6 +221,14 @@ class Machine(Guest):
         return self.control.call('/io/github/alcove_vm/Machine1', 'io.github.alcove_vm.Machine1',
                                  method, signature, values)
 
+    def text_property(self, name):
+        """A property of the control protocol that is a text."""
+        self.call('GetStats')       # connects
+        body = self.control.call('/io/github/alcove_vm/Machine1', 'org.freedesktop.DBus.Properties',
+                                 'Get', 'ss', ('io.github.alcove_vm.Machine1', name))
+        size = int.from_bytes(body[4:8], 'little')
+        return bytes(body[8:8 + size]).decode()
+
 
 class Peer(Guest):
     """The same in QEMU, for comparison only."""

@@ -8,6 +8,7 @@ import fcntl
 import glob
 import os
 import re
+import struct
 import subprocess
 import time
 
@@ -94,6 +95,16 @@ def lent(*names):
     finally:
         for at in found:
             bind(at, None)
+
+
+def inject_error(at):
+    """An uncorrectable error (a poisoned packet) as the card's port would report it."""
+    modprobe('aer_inject')
+    wait(lambda: os.path.exists('/dev/aer_inject'), 10, '/dev/aer_inject')
+    where = re.fullmatch(r'(\w+):(\w+):(\w+)\.(\w)', at)
+    domain, bus, slot, function = (int(x, 16) for x in where.groups())
+    with open('/dev/aer_inject', 'wb', buffering=0) as f:
+        f.write(struct.pack('<BBBxIIIIIII', bus, slot, function, 0x1000, 0, 0, 0, 0, 0, domain))
 
 
 def viable(number):

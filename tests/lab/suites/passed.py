@@ -73,6 +73,15 @@ jobs () { # work that the host watches
   go frame; guest frame fill /dev/fb$(sed -n 's/ ATY.*//p' /proc/fb) 4
   echo JOBS-END
 }
+plug () { # the NVMe disk comes and goes, then the USB controller is wanted back
+  go unplug
+  till 60 [ ! -e /sys/block/nvme0n1 ] && echo HOT-GONE
+  till 60 [ -b /dev/nvme0n1 ]
+  guest disk verify /dev/nvme0n1 0 4194304 11 && guest disk write /dev/nvme0n1 16777216 1048576 15 &&
+    echo HOT-BACK
+  go request
+  till 60 [ ! -e /sys/block/sda ] && echo REQUEST-GONE
+}
 '''
 
 

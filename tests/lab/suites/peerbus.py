@@ -19,8 +19,8 @@ class BusError(Exception):
 
 
 def marshal(out, signature, values):
-    """Appends the values to out, a bytearray whose start is aligned to eight. Array elements are of
-    one fixed type."""
+    """Appends the values to out, a bytearray whose start is aligned to eight. Array elements are
+    strings or of one fixed type."""
     at, values = 0, list(values)
     while at < len(signature):
         kind = signature[at]
@@ -32,7 +32,11 @@ def marshal(out, signature, values):
         elif kind == 'a':
             at += 1
             item = signature[at]
-            body = b''.join(struct.pack('<' + FIXED[item], v) for v in value)
+            if item == 's':
+                body = bytearray()
+                marshal(body, 's' * len(value), value)
+            else:
+                body = b''.join(struct.pack('<' + FIXED[item], v) for v in value)
             out.extend(struct.pack('<I', len(body)))
             out.extend(b'\0' * (-len(out) % ALIGN[item]) + body)
         elif kind in FIXED:
