@@ -20,6 +20,7 @@
 #define CHANNELS 2
 #define PERIOD   1024
 #define PERIODS  4
+#define BOUNDARY ((uint64_t)PERIOD * PERIODS << 20)
 
 static void
 set_mask (struct snd_pcm_hw_params *p, unsigned parameter, unsigned value)
@@ -46,8 +47,8 @@ set_up (int fd)
     .period_step = 1,
     .avail_min = PERIOD,
     .start_threshold = PERIOD * PERIODS,
-    .stop_threshold = PERIOD * PERIODS,
-    .boundary = (snd_pcm_uframes_t)PERIOD * PERIODS << 20,
+    .stop_threshold = BOUNDARY, /* a guest that came too late goes on */
+    .boundary = BOUNDARY,
   };
 
   memset (hw.masks, 0xff, sizeof hw.masks);
@@ -92,7 +93,7 @@ feed (int fd, unsigned periods)
 int
 guest_sound (int argc, char **argv)
 {
-  uint64_t begin, spent, frames = 0, last = 0, boundary = (uint64_t)PERIOD * PERIODS << 20;
+  uint64_t begin, spent, frames = 0, last = 0;
   unsigned steps = 0, length;
   int fd;
 
@@ -125,7 +126,7 @@ guest_sound (int argc, char **argv)
         }
       if (status.hw_ptr != last)
         steps++;
-      frames += (status.hw_ptr + boundary - last) % boundary;
+      frames += (status.hw_ptr + BOUNDARY - last) % BOUNDARY;
       last = status.hw_ptr;
       spent = now_ms () - begin;
     }

@@ -12,21 +12,20 @@ import passed
 from guestlab import CMDLINE, Machine, Peer, Suite, image
 
 WORDS = ['nvme', 'frame', 'draw', 'sound', 'usb', 'nic1', 'nic0']
-NAMES = ['gpu0', 'sound0', 'gpu1', 'nvme0', 'nic0', 'xhci0', 'nic1']
+NAMES = {'gpu0': '01:00.0', 'sound0': '01:00.1', 'gpu1': '02:00.0', 'nvme0': '03:00.0',
+         'nic0': '04:00.0', 'xhci0': '05:00.0', 'nic1': '06:00.0'}      # where the guest has them
 
 
 def peer(suite, initrd, word):
     argv = ['-kernel', image('kernel'), '-initrd', initrd, '-append', CMDLINE,
             '-drive', f'if=none,id=word,file={word.path},format=raw',
             '-device', 'virtio-blk-pci,drive=word']
-    port = 0
-    for at in map(hostpci.address, NAMES):
-        if not at.endswith('.0'):
-            argv += ['-device', f'vfio-pci,host={at},bus=port{port},addr=0.{at[-1]}']
-            continue
-        port += 1
-        argv += ['-device', f'pcie-root-port,id=port{port},chassis={port},slot={port}',
-                 '-device', f'vfio-pci,host={at},bus=port{port},addr=0.0,multifunction=on']
+    for name, place in NAMES.items():
+        port = int(place[:2])
+        if place.endswith('.0'):
+            argv += ['-device', f'pcie-root-port,id=port{port},chassis={port},slot={port}']
+        argv += ['-device', f'vfio-pci,host={hostpci.address(name)},bus=port{port},'
+                 f'addr={place[4:]},multifunction=on']
     return Peer(suite, 'peer', argv)
 
 
@@ -34,7 +33,7 @@ def ours(suite, initrd, word):
     return Machine(suite, 'ours', {
         'firmware': 'none', 'kernel': image('kernel'), 'initrd': initrd, 'cmdline': CMDLINE},
         [('disk word', {'file': word.path, 'format': 'raw'}),
-         *((f'pci {n}', {'host': hostpci.address(n)}) for n in NAMES)])
+         *((f'pci {n}', {'host': hostpci.address(n), 'address': a}) for n, a in NAMES.items())])
 
 
 def plug(suite, guest, word):
@@ -48,7 +47,7 @@ def plug(suite, guest, word):
     suite.ok(passed.holds(hostpci.wait(passed.nvme, 20), 8 * passed.MIB, 4 * passed.MIB, 12),
              'the host has it while the guest runs on')
     hostpci.bind(at)
-    guest.call('AddPci', 'as', [f'[pci nvme0]\nhost={at}\n'], seconds=30)
+    guest.call('AddPci', 'as', [f'[pci nvme0]\nhost={at}\naddress={NAMES["nvme0"]}\n'], seconds=30)
     guest.wait_serial('^HOT-BACK', 60)
     suite.ok(True, 'and the guest gets it back, and works with it')
 
