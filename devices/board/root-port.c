@@ -18,8 +18,14 @@ typedef struct
     gboolean asserted; /* hot-plug interrupt condition */
     void (*ejected) (gpointer user_data);
     gpointer eject_data;
+    VmmClock *clock;
+    VmmTimer *rouse; /* the card in the slot has not been switched on */
   } host;
 } RootPort;
+
+/* Linux (pciehp) rests for a second after it has switched a slot off, and then drops what the slot
+ * said in between: a card that comes in that second would wait for ever. */
+#define ROUSE_NS (3 * VMM_NSEC_PER_SEC)
 
 #define SLOT_EVENTS                                                                                \
   (PCI_EXP_SLTSTA_ABP | PCI_EXP_SLTSTA_PFD | PCI_EXP_SLTSTA_MRLSC | PCI_EXP_SLTSTA_PDC |           \
@@ -74,6 +80,15 @@ occupied (RootPort *port)
   return FALSE;
 }
 
+/* A card sits in a slot whose power the guest has switched off. PCI lock held. */
+static gboolean
+is_waiting (RootPort *port)
+{
+  return occupied (port) &&
+         (pci_device_get_config (&port->parent, port->host.cap + PCI_EXP_SLTCTL, 2) &
+          PCI_EXP_SLTCTL_PCC) != 0;
+}
+
 static void
 on_presence (gpointer opaque, guint slot, gboolean present)
 {
@@ -84,6 +99,31 @@ on_presence (gpointer opaque, guint slot, gboolean present)
   pci_bus_lock_config (port->host.bus);
   set_presence (port, occupied (port), TRUE);
   update_interrupt (port);
+  vmm_timer_set (port->host.rouse, is_waiting (port)
+                                       ? vmm_clock_get_ns (port->host.clock) + ROUSE_NS
+                                       : VMM_CLOCK_NEVER);
+  pci_bus_unlock_config (port->host.bus);
+}
+
+/* The guest took note of the card and left it off: a press of the button asks for it again (6.7.1.5).
+ * A guest that is only slow has not cleared the event yet; pressed then, the button would mean off. */
+static void
+on_rouse (gpointer user_data)
+{
+  RootPort *port = user_data;
+
+  pci_bus_lock_config (port->host.bus);
+  if (is_waiting (port))
+    {
+      if ((pci_device_get_config (&port->parent, port->host.cap + PCI_EXP_SLTSTA, 2) &
+           PCI_EXP_SLTSTA_PDC) != 0)
+        vmm_timer_set (port->host.rouse, vmm_clock_get_ns (port->host.clock) + ROUSE_NS);
+      else
+        {
+          set_bits (port, PCI_EXP_SLTSTA, 0, PCI_EXP_SLTSTA_ABP);
+          update_interrupt (port);
+        }
+    }
   pci_bus_unlock_config (port->host.bus);
 }
 
@@ -211,6 +251,7 @@ root_port_reset (VmmDevice *device, VmmResetKind kind)
 
   pci_bus_lock_config (port->host.bus);
   port->host.asserted = FALSE;
+  vmm_timer_set (port->host.rouse, VMM_CLOCK_NEVER);
   eject (port); /* no driver holds the device any more */
   pci_device_reset (&port->parent);
   port->host.slotctl =
@@ -267,6 +308,9 @@ root_port_realize (VmmDevice *device, VmmMachine *machine, GError **error)
                             PCI_EXP_RTCTL_PMEIE);
   pci_device_set_config_hooks (pci, NULL, config_written);
 
+  port->host.clock = vmm_machine_get_clock (machine);
+  port->host.rouse =
+      vmm_timer_new (port->host.clock, vmm_machine_get_worker (machine), on_rouse, port);
   port->host.bus = pci_bus_new (machine, device->id, &bus_ops, port);
   pci_device_set_secondary_bus (pci, port->host.bus);
   return TRUE;
@@ -277,6 +321,7 @@ root_port_unrealize (VmmDevice *device)
 {
   RootPort *port = (RootPort *)device;
 
+  g_clear_pointer (&port->host.rouse, vmm_timer_free);
   pci_device_set_secondary_bus (&port->parent, NULL);
   g_clear_pointer (&port->host.bus, pci_bus_free);
   pci_device_finish (&port->parent);

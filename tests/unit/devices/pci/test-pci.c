@@ -657,6 +657,22 @@ test_hotplug (void)
   g_assert_cmphex (rd (&f, 0, fn, cap + PCI_EXP_SLTSTA, 2), ==,
                    PCI_EXP_SLTSTA_PDC | PCI_EXP_SLTSTA_DLLSC);
 
+  /* A card that the guest was told of, but left off, is announced once more by the button; not while
+     the guest has yet to hear of it, nor when it has switched it on. */
+  wr (&f, 0, fn, cap + PCI_EXP_SLTSTA, 2, PCI_EXP_SLTSTA_PDC | PCI_EXP_SLTSTA_DLLSC);
+  a = add_device (&f, pcie_root_port_get_bus (port), "a", 0);
+  pci_device_announce (&a->parent);
+  vmm_clock_advance (f.h->clock, 4 * VMM_NSEC_PER_SEC);
+  g_assert_cmphex (rd (&f, 0, fn, cap + PCI_EXP_SLTSTA, 2) & PCI_EXP_SLTSTA_ABP, ==, 0);
+  wr (&f, 0, fn, cap + PCI_EXP_SLTSTA, 2, PCI_EXP_SLTSTA_PDC | PCI_EXP_SLTSTA_DLLSC);
+  vmm_clock_advance (f.h->clock, 4 * VMM_NSEC_PER_SEC);
+  g_assert_cmphex (rd (&f, 0, fn, cap + PCI_EXP_SLTSTA, 2) & PCI_EXP_SLTSTA_ABP, !=, 0);
+  wr (&f, 0, fn, cap + PCI_EXP_SLTSTA, 2, PCI_EXP_SLTSTA_ABP);
+  vmm_clock_advance (f.h->clock, 60 * VMM_NSEC_PER_SEC);
+  g_assert_cmphex (rd (&f, 0, fn, cap + PCI_EXP_SLTSTA, 2) & PCI_EXP_SLTSTA_ABP, ==, 0);
+  vmm_device_unrealize (&a->parent.parent);
+  vmm_device_free (&a->parent.parent);
+
   /* Given up: the guest's answer comes to nobody. Then a reset, which is as good as an answer. */
   vmm_machine_reset_devices (f.h->machine, VMM_RESET_COLD);
   g_assert_false (pcie_root_port_is_heard (port));
