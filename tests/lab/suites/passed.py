@@ -12,8 +12,6 @@ from guestlab import picture, tool
 from hostpci import wait
 
 MIB = 1 << 20
-MODULES = ['bochs', 'aty128fb', 'e1000e', 'e1000', 'xhci_pci', 'usb_storage', 'usbhid', 'hid_generic',
-           'snd_hda_codec_generic', 'snd_hda_intel']     # which gives up when its codec's is late
 
 # Each word is a function of the guest's script. What it prints begins with a word of its own.
 FUNCTIONS = r'''

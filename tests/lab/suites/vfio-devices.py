@@ -9,15 +9,16 @@ import sys
 
 import hostpci
 import passed
-from guestlab import CMDLINE, Machine, Peer, Suite, image
+from guestlab import PASSED_MODULES, QUICK, Machine, Peer, Suite, image, modules
 
 WORDS = ['nvme', 'frame', 'draw', 'sound', 'usb', 'nic1', 'nic0']
 NAMES = {'gpu0': '01:00.0', 'sound0': '01:00.1', 'gpu1': '02:00.0', 'nvme0': '03:00.0',
          'nic0': '04:00.0', 'xhci0': '05:00.0', 'nic1': '06:00.0'}      # where the guest has them
+COMMAND_LINE = QUICK + modules('virtio_blk', 'nvme', 'af_packet', 'sd_mod', 'evdev', *PASSED_MODULES)
 
 
 def peer(suite, initrd, word):
-    argv = ['-kernel', image('kernel'), '-initrd', initrd, '-append', CMDLINE,
+    argv = ['-kernel', image('kernel'), '-initrd', initrd, '-append', COMMAND_LINE,
             '-drive', f'if=none,id=word,file={word.path},format=raw',
             '-device', 'virtio-blk-pci,drive=word']
     for name, place in NAMES.items():
@@ -31,7 +32,7 @@ def peer(suite, initrd, word):
 
 def ours(suite, initrd, word):
     return Machine(suite, 'ours', {
-        'firmware': 'none', 'kernel': image('kernel'), 'initrd': initrd, 'cmdline': CMDLINE},
+        'firmware': 'none', 'kernel': image('kernel'), 'initrd': initrd, 'cmdline': COMMAND_LINE},
         [('disk word', {'file': word.path, 'format': 'raw'}),
          *((f'pci {n}', {'host': hostpci.address(n), 'address': a}) for n, a in NAMES.items())])
 
@@ -64,7 +65,7 @@ def use(suite, kind):
     passed.prepare()
     word = passed.Word(suite)
     end = 'modes\necho ALL-DONE\njobs\n' + ('plug\n' if kind is ours else '')
-    initrd = suite.initrd('all', passed.FUNCTIONS + '\n'.join(WORDS) + '\n' + end, passed.MODULES)
+    initrd = suite.initrd('all', passed.FUNCTIONS + '\n'.join(WORDS) + '\n' + end, PASSED_MODULES)
     with hostpci.lent(*NAMES):
         with kind(suite, initrd, word) as guest:
             guest.start()

@@ -21,13 +21,15 @@ from guestlab import BUILD, Machine, Suite
 CYCLES = 20
 
 
-def payload(suite, name, devices=('nvme0',), stay=False, more=()):
-    """A machine with these devices whose guest drives the NVMe controller."""
+def payload(suite, name, devices=('nvme0',), stay=False, keys=()):
+    """A machine with these devices whose guest drives the NVMe controller. keys: more of them for
+    each device."""
     return Machine(suite, name, {
         'memory': 64, 'firmware': 'none', 'debug-exit': '0xf4', 'on-triple-fault': 'stop',
         'kernel': os.path.join(BUILD, 'tests', 'guests', 'payload', 'nvme.elf'),
         'cmdline': 'stay' if stay else 'once'},
-        [*((f'pci {n}', {'host': hostpci.address(n)}) for n in devices), *more])
+        [(f'pci {n}', {'host': hostpci.address(n), 'address': f'{i:02x}:00.0', **dict(keys)})
+         for i, n in enumerate(devices, 1)])
 
 
 def lives(guest):
@@ -118,11 +120,8 @@ def faults(suite):
         rom = suite.path('rom')
         with open(rom, 'wb') as f:
             f.write(b'\x55\xaa' + os.urandom(4094))
-        guest = payload(suite, 'rom')
-        with open(guest.conf, 'a', encoding='utf-8') as f:
-            f.write(f'[pci nvme0]\nhost={at}\nrom-file={rom}\n')
         start_fails(suite, 'a start-up program that is none is refused by name',
-                    rom_machine(suite, rom), 'rom')
+                    payload(suite, 'rom', keys={'rom-file': rom}), re.escape(rom))
 
         with payload(suite, 'killed', stay=True) as guest:
             guest.start()
@@ -131,9 +130,21 @@ def faults(suite):
             guest.wait_exit(10)
         works(suite, 'after kill -9 in the middle of a command the device is usable')
 
-        with payload(suite, 'error', ('nvme0', 'nic0'), stay=True) if False else \
-                contextlib.nullcontext():
-            pass
+        with hostpci.lent('nic0'):
+            with payload(suite, 'error', ('nvme0', 'nic0'), stay=True) as guest:
+                guest.start()
+                guest.wait_serial('^STAYS', 30)
+                hostpci.inject_error(hostpci.address('nic0'))
+                reason = ''
+                try:
+                    hostpci.wait(lambda: guest.text_property('State') == 'paused', 20, 'pause')
+                    reason = guest.text_property('StateReason')
+                except TimeoutError as e:
+                    reason = str(e)
+                detail = guest.text_property('StateDetail')
+                suite.ok(reason == 'device-error' and hostpci.address('nic0') in detail,
+                         'an error that the card reports pauses the machine, and says which card',
+                         f'{reason}: {detail}')
 
     start_fails(suite, 'a device that its driver has is not taken from it',
                 payload(suite, 'driver'), re.escape(at), 'driver|nvme')
