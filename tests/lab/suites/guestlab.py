@@ -95,9 +95,9 @@ class Suite:
     def path(self, name):
         return os.path.join(self.folder, name)
 
-    def initrd(self, name, script, modules=()):
-        """The small guest with this script and these drivers too."""
-        _images.initrd(self.path(name + '.cpio'), script.encode(), modules)
+    def initrd(self, name, script, modules=(), program=None):
+        """The small guest with this script, these drivers too, and a program ('fio')."""
+        _images.initrd(self.path(name + '.cpio'), script.encode(), modules, program)
         return self.path(name + '.cpio')
 
     def disk(self, name, script, **options):
