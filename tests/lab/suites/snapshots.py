@@ -121,9 +121,9 @@ class Desk:
                 raise TimeoutError(f'no {pattern!r}:\n{self.text()[-1500:]}')
             time.sleep(0.3)
 
-    def goes_on(self, what, passes=2):
-        """The pass that was under way has been verified, and a whole one after it."""
-        self.wait(PASS, passes)
+    def goes_on(self, what):
+        """The pass that was under way, with blocks from before and after, has been verified."""
+        self.wait(PASS)
         bad = '\n'.join(re.findall(WRONG, self.text(), re.M))
         self.suite.ok(not bad, what, bad)
 
