@@ -12,7 +12,8 @@
 #include "app/saved.h"
 
 #define SIDE_MAX       16384 /* pixels of a picture */
-#define TYPE_MS        60    /* a character, with room */
+#define ADD_PCI_MS     300000
+#define TYPE_MS        60 /* a character, with room */
 #define FORCE_OFF_MS   10000
 #define FORCE_CHECK_MS 50
 
@@ -608,6 +609,50 @@ alcove_machine_remove_disk_async (AlcoveMachine *self,
   g_variant_builder_add (&options, "{sv}", "timeout-ms", g_variant_new_uint32 (timeout_ms));
   /* The process answers in that time, and some. */
   simple_call (self, "RemoveDisk", g_variant_new ("(sa{sv})", name, &options), NULL,
+               (int)MIN (timeout_ms, G_MAXINT - 60000) + 60000, cancellable, callback, user_data);
+}
+
+void
+alcove_machine_add_pci_async (AlcoveMachine *self,
+                              const char *const *groups,
+                              GCancellable *cancellable,
+                              GAsyncReadyCallback callback,
+                              gpointer user_data)
+{
+  g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
+
+  g_task_set_source_tag (task, alcove_machine_add_pci_async);
+  /* Resets and memory to be locked take their time. */
+  run_call (task, "AddPci", g_variant_new ("(^as)", groups), NULL, ADD_PCI_MS);
+}
+
+GStrv
+alcove_machine_add_pci_finish (AlcoveMachine *self, GAsyncResult *result, GError **error)
+{
+  Call *call = g_task_get_task_data (G_TASK (result));
+  GStrv groups;
+
+  if (!g_task_propagate_boolean (G_TASK (result), error))
+    return NULL;
+  g_variant_get (call->result, "(^as)", &groups);
+  return groups;
+}
+
+void
+alcove_machine_remove_pci_async (AlcoveMachine *self,
+                                 const char *name,
+                                 gboolean force,
+                                 guint timeout_ms,
+                                 GCancellable *cancellable,
+                                 GAsyncReadyCallback callback,
+                                 gpointer user_data)
+{
+  GVariantBuilder options;
+
+  g_variant_builder_init (&options, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add (&options, "{sv}", "force", g_variant_new_boolean (force));
+  g_variant_builder_add (&options, "{sv}", "timeout-ms", g_variant_new_uint32 (timeout_ms));
+  simple_call (self, "RemovePci", g_variant_new ("(sa{sv})", name, &options), NULL,
                (int)MIN (timeout_ms, G_MAXINT - 60000) + 60000, cancellable, callback, user_data);
 }
 

@@ -105,6 +105,23 @@ void alcove_machine_remove_disk_async (AlcoveMachine *self,
                                        GCancellable *cancellable,
                                        GAsyncReadyCallback callback,
                                        gpointer user_data);
+/* Plugs a card of the host into the running machine: groups are texts of [pci NAME] groups, all
+ * functions of one card. finish returns them as they are then (transfer full). machine.conf is the
+ * caller's to edit. */
+void alcove_machine_add_pci_async (AlcoveMachine *self,
+                                   const char *const *groups,
+                                   GCancellable *cancellable,
+                                   GAsyncReadyCallback callback,
+                                   gpointer user_data);
+GStrv alcove_machine_add_pci_finish (AlcoveMachine *self, GAsyncResult *result, GError **error);
+/* Takes out the slot that a function sits in. As alcove_machine_remove_disk_async. */
+void alcove_machine_remove_pci_async (AlcoveMachine *self,
+                                      const char *name,
+                                      gboolean force,
+                                      guint timeout_ms,
+                                      GCancellable *cancellable,
+                                      GAsyncReadyCallback callback,
+                                      gpointer user_data);
 /* Ends any save or snapshot of the machine that is under way. */
 void alcove_machine_cancel_save_async (AlcoveMachine *self,
                                        GCancellable *cancellable,

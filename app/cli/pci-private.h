@@ -19,3 +19,5 @@ JsonNode *cli_pci_verdicts_to_json (GPtrArray *platform, GPtrArray *verdicts);
 /* The verbs of pci. argv[0] is the verb's last word. */
 int cli_pci_check (Cli *cli, int argc, char **argv);
 int cli_pci_list (Cli *cli, int argc, char **argv);
+int cli_pci_attach (Cli *cli, int argc, char **argv);
+int cli_pci_detach (Cli *cli, int argc, char **argv);

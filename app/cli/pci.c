@@ -14,6 +14,15 @@ static const CliVerb pci_verbs[] = {
     cli_pci_check },
   { "pci list", "", "the host's PCI devices, their isolation groups and who uses them",
     "With --all also bridges and parts of the main board.", cli_pci_list },
+  { "pci attach", "NAME ADDRESS", "give a machine a card of the host",
+    "All functions of the card go together, into one slot of the guest. A machine that runs gets "
+    "it at "
+    "once: then its functions must be ready (alcove pci bind).",
+    cli_pci_attach },
+  { "pci detach", "NAME CARD", "take a card away from a machine",
+    "CARD: what alcove pci attach printed, or the host's address. The guest is asked to release "
+    "it.",
+    cli_pci_detach },
 };
 
 static void

@@ -57,23 +57,23 @@ describe_mates (VfioContainer *container, const char *sysfs)
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
-static VfioGroup *
+static VfioOpenGroup *
 find_group (VfioContainer *container, int number)
 {
   for (guint i = 0; i < container->groups->len; i++)
-    if (g_array_index (container->groups, VfioGroup, i).number == number)
-      return &g_array_index (container->groups, VfioGroup, i);
+    if (g_array_index (container->groups, VfioOpenGroup, i).number == number)
+      return &g_array_index (container->groups, VfioOpenGroup, i);
   return NULL;
 }
 
 static void
-drop_group (VfioContainer *container, VfioGroup *group)
+drop_group (VfioContainer *container, VfioOpenGroup *group)
 {
   vfio_container_tell_accel (container, group->fd, FALSE);
   (void)vfio_ioctl (container, group->fd, VFIO_GROUP_UNSET_CONTAINER, NULL);
   container->kernel->ops->close (container->kernel, group->fd);
   g_array_remove_index (container->groups,
-                        (guint)(group - (VfioGroup *)(gpointer)container->groups->data));
+                        (guint)(group - (VfioOpenGroup *)(gpointer)container->groups->data));
 }
 
 static gboolean
@@ -103,8 +103,11 @@ set_attach_error (int r, const char *name, GError **error)
 
 /* Ready for use when group->fd is set; otherwise closed. */
 static gboolean
-attach_group (
-    VfioContainer *container, VfioGroup *group, const char *sysfs, const char *name, GError **error)
+attach_group (VfioContainer *container,
+              VfioOpenGroup *group,
+              const char *sysfs,
+              const char *name,
+              GError **error)
 {
   struct vfio_group_status status = { .argsz = sizeof status };
   gint32 container_fd = container->fd;
@@ -138,14 +141,14 @@ attach_group (
   return TRUE;
 }
 
-static VfioGroup *
+static VfioOpenGroup *
 get_group (VfioContainer *container, const char *sysfs, const char *name, GError **error)
 {
   g_autofree char *link = g_build_filename (sysfs, "iommu_group", NULL);
   g_autofree char *number = container->kernel->ops->read_link (container->kernel, link);
   g_autofree char *path = NULL;
   guint64 value;
-  VfioGroup fresh, *group;
+  VfioOpenGroup fresh, *group;
 
   if (number == NULL || !g_ascii_string_to_unsigned (number, 10, 0, G_MAXINT, &value, NULL))
     {
@@ -159,8 +162,8 @@ get_group (VfioContainer *container, const char *sysfs, const char *name, GError
   if (group != NULL)
     return group;
   path = g_strdup_printf ("/dev/vfio/%d", (int)value);
-  fresh = (VfioGroup){ .number = (int)value,
-                       .fd = container->kernel->ops->open (container->kernel, path) };
+  fresh = (VfioOpenGroup){ .number = (int)value,
+                           .fd = container->kernel->ops->open (container->kernel, path) };
   if (fresh.fd < 0)
     {
       vfio_container_set_open_error (error, fresh.fd, path, name);
@@ -172,7 +175,7 @@ get_group (VfioContainer *container, const char *sysfs, const char *name, GError
       return NULL;
     }
   g_array_append_val (container->groups, fresh);
-  return &g_array_index (container->groups, VfioGroup, container->groups->len - 1);
+  return &g_array_index (container->groups, VfioOpenGroup, container->groups->len - 1);
 }
 
 static void
@@ -194,7 +197,7 @@ groups_open (VfioContainer *container,
 {
   g_autofree char *argument =
       vf_token != NULL ? g_strdup_printf ("%s vf_token=%s", name, vf_token) : g_strdup (name);
-  VfioGroup *group = NULL;
+  VfioOpenGroup *group = NULL;
   int fd = -1;
 
   if (container->fd < 0 && !open_container (container, name, error))
@@ -231,7 +234,7 @@ groups_open (VfioContainer *container,
 static void
 groups_close (VfioContainer *container, const VfioOpen *open)
 {
-  VfioGroup *group = find_group (container, open->group);
+  VfioOpenGroup *group = find_group (container, open->group);
 
   container->kernel->ops->close (container->kernel, open->fd);
   if (--group->n_devices == 0)

@@ -31,7 +31,7 @@ typedef struct
 {
   int number, fd;
   guint n_devices;
-} VfioGroup;
+} VfioOpenGroup;
 
 struct _VfioContainer
 {
@@ -47,7 +47,7 @@ struct _VfioContainer
   guint64 n_ram;    /* bytes when the first device came */
   /* groups */
   int fd;         /* /dev/vfio/vfio or /dev/iommu; -1 */
-  GArray *groups; /* VfioGroup */
+  GArray *groups; /* VfioOpenGroup */
   /* iommufd */
   guint32 ioas;
 };

@@ -15,7 +15,7 @@ vfio_container_new (VmmMachine *machine, VfioKernel *kernel, VfioWay way)
   container->wanted = way;
   container->fd = -1;
   container->ranges = g_array_new (FALSE, TRUE, sizeof (VfioRange));
-  container->groups = g_array_new (FALSE, TRUE, sizeof (VfioGroup));
+  container->groups = g_array_new (FALSE, TRUE, sizeof (VfioOpenGroup));
   g_mutex_init (&container->lock);
   return container;
 }
@@ -391,8 +391,8 @@ vfio_container_get_group_fds (
       int fd = -1;
 
       for (guint j = 0; j < container->groups->len; j++)
-        if (g_array_index (container->groups, VfioGroup, j).number == groups[i])
-          fd = g_array_index (container->groups, VfioGroup, j).fd;
+        if (g_array_index (container->groups, VfioOpenGroup, j).number == groups[i])
+          fd = g_array_index (container->groups, VfioOpenGroup, j).fd;
       if (fd < 0)
         return -ENOENT;
       for (guint j = 0; j < n && fd >= 0; j++)

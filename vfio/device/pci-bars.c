@@ -22,7 +22,7 @@ typedef enum
 } Place;
 
 static Place
-find_place (VfioBar *bar, guint64 offset, guint size, guint64 *ret_offset)
+find_place (VfioPciBar *bar, guint64 offset, guint size, guint64 *ret_offset)
 {
   const VfioMsix *msix = &bar->pci->host.msix;
   guint64 table_end = msix->table_offset + msix->n * PCI_MSIX_ENTRY_SIZE;
@@ -47,7 +47,7 @@ find_place (VfioBar *bar, guint64 offset, guint size, guint64 *ret_offset)
 static VmmIoResult
 bar_read (gpointer opaque, guint64 offset, guint size, guint64 *value)
 {
-  VfioBar *bar = opaque;
+  VfioPciBar *bar = opaque;
   VfioPci *pci = bar->pci;
   guint64 inner = 0;
 
@@ -72,7 +72,7 @@ bar_read (gpointer opaque, guint64 offset, guint size, guint64 *value)
 static VmmIoResult
 bar_write (gpointer opaque, guint64 offset, guint size, guint64 value)
 {
-  VfioBar *bar = opaque;
+  VfioPciBar *bar = opaque;
   VfioPci *pci = bar->pci;
   guint64 inner = 0, le = GUINT64_TO_LE (value);
   VmmIoResult result;
@@ -117,7 +117,7 @@ static const VmmRegionOps port_ops = {
 /* ---- what is mapped ---- */
 
 static void
-unmap_bar (VfioBar *bar)
+unmap_bar (VfioPciBar *bar)
 {
   VmmGuestMemory *memory =
       vmm_machine_get_memory (vfio_container_get_machine (bar->pci->config.container));
@@ -131,7 +131,7 @@ unmap_bar (VfioBar *bar)
 
 /* A place that is taken leaves the part trapped: slower, and as right. */
 static void
-map_bar (VfioBar *bar)
+map_bar (VfioPciBar *bar)
 {
   VmmGuestMemory *memory =
       vmm_machine_get_memory (vfio_container_get_machine (bar->pci->config.container));
@@ -159,7 +159,7 @@ vfio_pci_update_slots (VfioPci *pci)
 {
   for (guint i = 0; i < PCI_ALCOVE_N_BARS; i++)
     {
-      VfioBar *bar = &pci->host.bars[i];
+      VfioPciBar *bar = &pci->host.bars[i];
 
       if (bar->base == PCI_BAR_UNMAPPED || pci->host.asleep || pci->host.intx_trapped)
         unmap_bar (bar);
@@ -173,7 +173,7 @@ static void
 on_moved (PciDevice *device, guint index, guint64 base)
 {
   VfioPci *pci = (VfioPci *)device;
-  VfioBar *bar = &pci->host.bars[index];
+  VfioPciBar *bar = &pci->host.bars[index];
 
   unmap_bar (bar);
   bar->base = base;
@@ -212,7 +212,7 @@ cut (GArray *parts, guint64 first, guint64 last)
 }
 
 static GArray *
-find_parts (VfioBar *bar)
+find_parts (VfioPciBar *bar)
 {
   const VfioMsix *msix = &bar->pci->host.msix;
   GArray *parts = g_array_new (FALSE, TRUE, sizeof (VfioArea));
@@ -228,7 +228,7 @@ find_parts (VfioBar *bar)
 /* Address space for a BAR on a multiple of its size, up to 1 GiB, so that kernels which can map
  * large pages do. */
 static guint8 *
-reserve (VfioBar *bar)
+reserve (VfioPciBar *bar)
 {
   guint64 align = CLAMP (bar->size, PAGE, ALIGN_MAX);
 
@@ -244,7 +244,7 @@ reserve (VfioBar *bar)
 }
 
 static gboolean
-make_slots (VfioBar *bar, GError **error)
+make_slots (VfioPciBar *bar, GError **error)
 {
   g_autoptr (GArray) parts = find_parts (bar);
   const char *name = vfio_device_get_name (bar->pci->host.device);
@@ -284,7 +284,7 @@ make_slots (VfioBar *bar, GError **error)
 static gboolean
 init_bar (VfioPci *pci, guint index, guint32 value, GError **error)
 {
-  VfioBar *bar = &pci->host.bars[index];
+  VfioPciBar *bar = &pci->host.bars[index];
   gboolean ports = (value & PCI_BASE_ADDRESS_SPACE_IO) != 0;
   gboolean wide =
       !ports && (value & PCI_BASE_ADDRESS_MEM_TYPE_MASK) == PCI_BASE_ADDRESS_MEM_TYPE_64;
@@ -337,7 +337,7 @@ vfio_pci_finish_bars (VfioPci *pci)
 {
   for (guint i = 0; i < PCI_ALCOVE_N_BARS; i++)
     {
-      VfioBar *bar = &pci->host.bars[i];
+      VfioPciBar *bar = &pci->host.bars[i];
 
       for (guint j = 0; j < bar->n_slots; j++)
         vmm_ram_block_unref (bar->slots[j].block);

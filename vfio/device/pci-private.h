@@ -29,7 +29,7 @@ typedef struct
   gsize reserved_size;
   VfioSlot *slots;
   guint n_slots;
-} VfioBar;
+} VfioPciBar;
 
 typedef enum
 {
@@ -67,7 +67,7 @@ struct _VfioPci
     guint8 *virtual_bits;    /* a bit is ours, not the device's */
     guint pm_cap, express_cap, af_cap, msi_cap, n_msi;
     VfioMsix msix;
-    VfioBar bars[PCI_ALCOVE_N_BARS];
+    VfioPciBar bars[PCI_ALCOVE_N_BARS];
     gboolean asleep;    /* D1 to D3: nothing is mapped; config lock */
     gboolean low_power; /* the kernel may cut its power; config lock */
     gboolean fresh;     /* reset, and not touched by the guest since; config lock */
