@@ -21,3 +21,7 @@ int cli_pci_check (Cli *cli, int argc, char **argv);
 int cli_pci_list (Cli *cli, int argc, char **argv);
 int cli_pci_attach (Cli *cli, int argc, char **argv);
 int cli_pci_detach (Cli *cli, int argc, char **argv);
+/* pci-bind.c */
+int cli_pci_bind (Cli *cli, int argc, char **argv);
+int cli_pci_release (Cli *cli, int argc, char **argv);
+int cli_pci_list_bound (Cli *cli, int argc, char **argv);

@@ -7,6 +7,14 @@
 #include "app/suggest.h"
 
 static const CliVerb pci_verbs[] = {
+  { "pci bind", "ADDRESS...", "take devices from this host's drivers, for machines",
+    "What must go along (the rest of a card, of an isolation group) goes along and is named. They "
+    "stay\n"
+    "until \"alcove pci release\" or a restart of the computer; a machine that is started takes "
+    "and "
+    "gives\n"
+    "back what it has by itself.",
+    cli_pci_bind },
   { "pci check", "[ADDRESS...]", "which cards can be given to machines, and what stands in the way",
     "With addresses everything about these cards. The exit status is 1 when one of them, or the "
     "host\n"
@@ -23,6 +31,11 @@ static const CliVerb pci_verbs[] = {
     "CARD: what alcove pci attach printed, or the host's address. The guest is asked to release "
     "it.",
     cli_pci_detach },
+  { "pci list-bound", "", "what is taken from this host's drivers, and where it goes back to", NULL,
+    cli_pci_list_bound },
+  { "pci release", "[ADDRESS...]", "give devices back to this host's drivers",
+    "Without addresses everything that was taken, also by a machine or a command that was cut off.",
+    cli_pci_release },
 };
 
 static void
@@ -30,7 +43,7 @@ print_pci_help (FILE *to)
 {
   fputs ("Usage: alcove pci VERB [options]\n\nVerbs:\n", to);
   for (gsize i = 0; i < G_N_ELEMENTS (pci_verbs); i++)
-    fprintf (to, "  %-10s %s\n", pci_verbs[i].name + strlen ("pci "), pci_verbs[i].summary);
+    fprintf (to, "  %-12s %s\n", pci_verbs[i].name + strlen ("pci "), pci_verbs[i].summary);
   fputs ("\n\"alcove pci VERB --help\" for a verb's options.\n", to);
 }
 

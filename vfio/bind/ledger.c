@@ -134,6 +134,8 @@ vfio_ledger_lock (VfioLedger *ledger, GError **error)
 void
 vfio_ledger_unlock (VfioLedger *ledger)
 {
+  if (ledger == NULL)
+    return;
   if (ledger->lock_fd >= 0)
     close (ledger->lock_fd);
   ledger->lock_fd = -1;
@@ -244,7 +246,7 @@ static GPtrArray *
 list_names (VfioLedger *ledger, const char *prefix)
 {
   GPtrArray *names = g_ptr_array_new_with_free_func (g_free);
-  int fd = openat (ledger->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int fd = ledger != NULL ? openat (ledger->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
   DIR *dir = fd >= 0 ? fdopendir (fd) : NULL;
   struct dirent *entry;
 
@@ -329,8 +331,14 @@ vfio_ledger_find (VfioLedger *ledger, VfioAddress address, GError **error)
 {
   g_autofree char *name = binding_file (address);
   g_autoptr (GError) problem = NULL;
-  VfioBinding *binding = read_binding (ledger, name, &problem);
+  VfioBinding *binding;
 
+  if (ledger == NULL)
+    {
+      g_set_error (error, VMM_ERROR, VMM_ERROR_NOT_FOUND, "Nothing was ever taken");
+      return NULL;
+    }
+  binding = read_binding (ledger, name, &problem);
   if (binding == NULL)
     g_propagate_prefixed_error (error, g_steal_pointer (&problem), "%s/%s: ", ledger->folder, name);
   return binding;

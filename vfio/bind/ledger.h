@@ -9,6 +9,8 @@
  * The folder is in /run/alcove/bindings for root, readable by everybody. What lies in it is not
  * trusted: a file that is not exactly what this code writes is refused by name.
  *
+ * Where a function only reads, NULL stands for a ledger that was never made: it is empty.
+ *
  * Life cycle: open, lock for changes, free. Thread: any, one at a time. */
 #pragma once
 #include <sys/types.h>

@@ -4,6 +4,7 @@
 
 #include "vfio/bind/bind-private.h"
 #include "vfio/bind/bind.h"
+#include "vfio/host/checks.h"
 #include "vmm/error.h"
 
 static gboolean
@@ -30,9 +31,39 @@ refuse (GError **error, VmmErrorCode code, const VfioFunction *function, const c
   return FALSE;
 }
 
-/* What the host cannot be without. */
+/* What stands in the way for good: what the host cannot be without (its disk, its network, its
+ * screen), a device that cannot be isolated. */
 static gboolean
-check_needed (const VfioFunction *function, GError **error)
+check_card (const VfioBindHost *host,
+            const VfioInventory *inventory,
+            const VfioFunction *function,
+            const VfioBindFor *whom,
+            GError **error)
+{
+  VfioDemand demand = { .other_user = TRUE, .user = whom->uid };
+  g_autoptr (VfioVerdict) verdict = NULL;
+
+  if (function->card == NULL ||
+      vfio_address_compare (function->card->main->address, function->address) != 0)
+    return TRUE; /* once a card */
+  verdict = vfio_verdict_new (host->tree, inventory, NULL, &demand, function->card);
+  for (guint i = 0; i < verdict->checks->len; i++)
+    {
+      const VfioCheck *check = g_ptr_array_index (verdict->checks, i);
+
+      if (check->severity == HOST_SEVERITY_BLOCK)
+        {
+          g_set_error (error, VMM_ERROR, VMM_ERROR_NOT_SUPPORTED, "%s. %s", check->fact,
+                       check->meaning);
+          return FALSE;
+        }
+    }
+  return TRUE;
+}
+
+/* What can be stopped using it, but has not been. */
+static gboolean
+check_used (const VfioFunction *function, GError **error)
 {
   for (guint i = 0; i < function->disks->len; i++)
     {
@@ -40,12 +71,14 @@ check_needed (const VfioFunction *function, GError **error)
 
       if (disk->root || disk->swap || (disk->mounts != NULL && disk->mounts[0] != NULL))
         {
-          g_set_error (error, VMM_ERROR, VMM_ERROR_NOT_SUPPORTED,
-                       "%s (%s) drives the disk %s, which this system %s. It is not given away",
-                       function->id, function->name, disk->name,
-                       disk->root   ? "runs from"
-                       : disk->swap ? "swaps to"
-                                    : "has mounted: unmount it first");
+          g_set_error (
+              error, VMM_ERROR, VMM_ERROR_BUSY,
+              "%s (%s) has the disk %s, which this host %s: taking it away would lose what "
+              "is not written yet",
+              function->id, function->name, disk->name,
+              disk->root   ? "runs from"
+              : disk->swap ? "swaps to"
+                           : "has mounted");
           return FALSE;
         }
     }
@@ -55,9 +88,10 @@ check_needed (const VfioFunction *function, GError **error)
 
       if (net->default_route)
         {
-          g_set_error (error, VMM_ERROR, VMM_ERROR_NOT_SUPPORTED,
-                       "%s (%s) is %s, this system's way to the network. It is not given away",
-                       function->id, function->name, net->name);
+          g_set_error (
+              error, VMM_ERROR, VMM_ERROR_BUSY,
+              "%s (%s) is %s, this host's way to the network: connect it another way first",
+              function->id, function->name, net->name);
           return FALSE;
         }
     }
@@ -125,7 +159,7 @@ check_function (const VfioBindHost *host,
                    function->name, user);
       return FALSE;
     }
-  return check_needed (function, error) && check_free (inventory, function, error);
+  return check_used (function, error) && check_free (inventory, function, error);
 }
 
 /* The rest of the card and of the group. */
@@ -241,22 +275,23 @@ vfio_bind_check (const VfioBindHost *host,
 
   if (!check_list (addresses, n_addresses, error))
     return FALSE;
-  inventory = vfio_inventory_new (host->tree);
-  for (guint i = 0; i < n_addresses; i++)
-    {
-      const VfioFunction *function = find (inventory, addresses[i], error);
-
-      if (function == NULL || !check_function (host, inventory, function, error) ||
-          !check_together (inventory, function, addresses, n_addresses, error) ||
-          !check_taken (host, function, whom, error))
-        return FALSE;
-    }
   if (!vfio_tree_exists (host->tree, BIND_DRIVERS "/" BIND_VFIO))
     {
       g_set_error (error, VMM_ERROR, VMM_ERROR_UNAVAILABLE,
                    "The kernel's driver vfio-pci is not loaded: \"sudo modprobe vfio-pci\" loads "
                    "it");
       return FALSE;
+    }
+  inventory = vfio_inventory_new (host->tree);
+  for (guint i = 0; i < n_addresses; i++)
+    {
+      const VfioFunction *function = find (inventory, addresses[i], error);
+
+      if (function == NULL || !check_function (host, inventory, function, error) ||
+          !check_card (host, inventory, function, whom, error) ||
+          !check_together (inventory, function, addresses, n_addresses, error) ||
+          !check_taken (host, function, whom, error))
+        return FALSE;
     }
   return TRUE;
 }

@@ -497,6 +497,8 @@ fake_kernel_init (FakeKernel *kernel)
   put (root, "sys/bus/pci/drivers_probe", "");
   put (root, "proc/sys/kernel/random/boot_id", "5d9c7a4e-0000-4000-8000-000000000001\n");
   put (root, "proc/cmdline", "quiet\n");
+  put (root, "sys/module/vfio_pci/parameters/ids", "\n");
+  put_link (root, "sys/class/iommu/ivhd0", "../../devices/virtual/iommu/ivhd0");
   g_assert_cmpint (g_mkdir (run, 0755), ==, 0);
   add_function (root, "0000:00:00.0", 0x808629c0, 0x060000, NULL, "0");
   add_function (root, "0000:00:01.0", 0x1b36000c, 0x060400, "pcieport", "1");
