@@ -149,6 +149,17 @@ set_map_error (VfioContainer *container, VmmMapping *mapping, int r, GError **er
   guint64 gpa = vmm_mapping_get_gpa (mapping).value, length = vmm_mapping_get_length (mapping);
   struct rlimit limit = { 0 };
 
+  /* ENOSPC is the kernel's limit on their number, not a disk's. */
+  if (r == -ENOSPC)
+    {
+      g_set_error (error, VMM_ERROR, VMM_ERROR_NO_MEMORY,
+                   "The host keeps no more parts of memory mapped for one machine, and the part at "
+                   "0x%" G_GINT64_MODIFIER "x is still missing: raise "
+                   "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit (it is 65535 unless "
+                   "somebody lowered it)",
+                   gpa);
+      return FALSE;
+    }
   if (r != -ENOMEM)
     return vmm_error_set_errno (
         error, r,

@@ -107,6 +107,17 @@ identify (uint32_t base, uint8_t *pages, char *serial)
   return done[0].status == 1 && done[0].id == 77;
 }
 
+static bool
+has_word (const char *line, const char *word)
+{
+  size_t n = strlen (word);
+
+  for (; *line != '\0'; line++)
+    if (memcmp (line, word, n) == 0)
+      return true;
+  return false;
+}
+
 uint32_t
 payload_main (uint32_t magic, uint32_t info)
 {
@@ -127,7 +138,7 @@ payload_main (uint32_t magic, uint32_t info)
          "its registers answer");
   check (identify (base, pages, serial), "it answers a command");
   print ("SERIAL %s\n", serial);
-  if ((read32 (info) & 4) != 0 && memcmp ((const char *)read32 (info + 16), "stay", 4) == 0)
+  if ((read32 (info) & 4) != 0 && has_word ((const char *)read32 (info + 16), "stay"))
     {
       print ("STAYS\n");
       for (;;)

@@ -22,14 +22,20 @@ def places():
     return dict(item.split('=', 1) for item in os.environ['LAB_DEVICES'].split())
 
 
+def below(port, step='*'):
+    """What sits behind this bridge, at device.function; None when nothing does."""
+    found = glob.glob(f'{DEVICES}/{port}/*:*:{step}')
+    found = [x for x in found if re.fullmatch(r'\w{4}:\w\w:\w\w\.\w', os.path.basename(x))]
+    return os.path.basename(found[0]) if found else None
+
+
 def address(name):
     """0000:03:00.0 for nvme0; None while there is no such device."""
     at, *steps = places()[name].split('/')
     for step in steps:
-        below = glob.glob(f'{DEVICES}/{at}/*:*:{step}')
-        if not below:
+        at = below(at, step)
+        if at is None:
             return None
-        at = os.path.basename(below[0])
     return at
 
 
@@ -74,10 +80,14 @@ def wait(condition, seconds, what='the condition'):
         time.sleep(0.1)
 
 
-def bind(at, to='vfio-pci'):
-    """To this driver by hand, the way that the product does it; None: to whichever matches."""
+def unbind(at):
     if driver(at):
         write(f'{DEVICES}/{at}/driver/unbind', at)
+
+
+def bind(at, to='vfio-pci'):
+    """To this driver by hand, the way that the product does it; None: to whichever matches."""
+    unbind(at)
     write(f'{DEVICES}/{at}/driver_override', to or '\n')
     write('/sys/bus/pci/drivers_probe', at)
     if to and driver(at) != to:

@@ -19,6 +19,8 @@ import passed
 from guestlab import BUILD, Machine, Suite
 
 CYCLES = 20
+NOBODY = 65534
+PAYLOAD = os.path.join(BUILD, 'tests', 'guests', 'payload', 'nvme.elf')
 
 
 def payload(suite, name, devices=('nvme0',), stay=False, keys=()):
@@ -26,8 +28,7 @@ def payload(suite, name, devices=('nvme0',), stay=False, keys=()):
     each device."""
     return Machine(suite, name, {
         'memory': 64, 'firmware': 'none', 'debug-exit': '0xf4', 'on-triple-fault': 'stop',
-        'kernel': os.path.join(BUILD, 'tests', 'guests', 'payload', 'nvme.elf'),
-        'cmdline': 'stay' if stay else 'once'},
+        'kernel': PAYLOAD, 'cmdline': 'stay' if stay else 'once'},
         [(f'pci {n}', {'host': hostpci.address(n), 'address': f'{i:02x}:00.0', **dict(keys)})
          for i, n in enumerate(devices, 1)])
 
@@ -91,8 +92,8 @@ def setting(path, value):
         hostpci.write(path, old)
 
 
-def no_limit_for(user, kib):
-    """For a child: this user, with so much memory that it may lock."""
+def as_user(user, kib):
+    """For a child: this user, who may lock so much memory."""
     def change():
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (kib << 10, kib << 10))
         os.setgroups([])
@@ -101,61 +102,137 @@ def no_limit_for(user, kib):
     return change
 
 
+def little_memlock(suite, number):
+    """A user to whom the group was given, but not the right to lock the machine's memory."""
+    guest = payload(suite, 'memlock')
+    home = suite.path('home')
+    os.makedirs(home)
+    for path in (home, f'/dev/vfio/{number}', guest.folder, guest.conf):
+        os.chown(path, NOBODY, NOBODY)
+    os.chown(guest.serial_path, NOBODY, NOBODY)
+    os.chmod(suite.folder, 0o755)
+    os.chmod('/dev/kvm', 0o666)
+    os.chmod('/dev/vfio/vfio', 0o666)
+    guest.runtime = os.path.join(home, 'run')
+    with guest:
+        guest.spawn([os.path.join(BUILD, 'app', 'programs', 'alcove-vmm'), '--conf', guest.conf,
+                     '--runtime-dir', guest.runtime], preexec_fn=as_user(NOBODY, 8 << 10))
+        status = guest.wait_exit(20)
+        text = guest.messages()
+    suite.ok(status == 1 and re.search('6[34] MiB.*limit is 8 MiB', text),
+             'too low a limit on locked memory is said with what is needed', f'{status}\n{text}')
+    os.chown(f'/dev/vfio/{number}', 0, 0)
+
+
+def killed(suite):
+    with payload(suite, 'killed', stay=True) as guest:
+        guest.start()
+        guest.wait_serial('^STAYS', 30)
+        guest.process.send_signal(signal.SIGKILL)
+        guest.wait_exit(10)
+    works(suite, 'after kill -9 in the middle of commands the device is usable')
+
+
+def card_error(suite):
+    with hostpci.lent('nic0') as (nic,), payload(suite, 'error', ('nvme0', 'nic0'), stay=True) as guest:
+        guest.start()
+        guest.wait_serial('^STAYS', 30)
+        hostpci.inject_error(nic)
+        try:
+            hostpci.wait(lambda: guest.text_property('State') == 'paused', 20, 'pause')
+        except TimeoutError:
+            pass
+        said = [guest.text_property(n) for n in ('State', 'StateReason', 'StateDetail')]
+        suite.ok(said[:2] == ['paused', 'device-error'] and nic in said[2],
+                 'an error that a card reports pauses the machine, and says which card', said)
+
+
+def vanished(suite, monitor):
+    """A card that was there when the machine was defined."""
+    port = hostpci.places()['spare']
+    monitor.ask('device_add e1000,id=guest,bus=rp190')
+    at = hostpci.wait(lambda: hostpci.below(port), 20, 'card')
+    hostpci.bind(at)
+    guest = Machine(suite, 'vanished', {'memory': 64, 'firmware': 'none', 'kernel': PAYLOAD,
+                                        'cmdline': 'once'}, [('pci card', {'host': at})])
+    monitor.ask('device_del guest')
+    hostpci.wait(lambda: not hostpci.below(port), 20, 'empty slot')
+    start_fails(suite, 'a card that has gone is named', guest, re.escape(at), 'no such|not there|gone')
+
+
 def faults(suite):
-    monitor = hostpci.Monitor()
     at = hostpci.address('nvme0')
     number = hostpci.group(at)
-
     with hostpci.lent('nvme0'):
         fd = os.open(f'/dev/vfio/{number}', os.O_RDWR)
         start_fails(suite, 'a group that another program has open is named', payload(suite, 'busy'),
                     re.escape(at), 'use|open')
         os.close(fd)
-
         with setting('/sys/module/vfio_iommu_type1/parameters/dma_entry_limit', '1'):
             start_fails(suite, 'mapping memory fails half-way: the cause is said',
-                        payload(suite, 'entries'), 'map')
-        works(suite, 'and nothing stays of it: the next machine has the device')
+                        payload(suite, 'entries'), re.escape(at), 'dma_entry_limit')
+        little_memlock(suite, number)
+        works(suite, 'nothing stays of these: the next machine has the device')
 
         rom = suite.path('rom')
         with open(rom, 'wb') as f:
             f.write(b'\x55\xaa' + os.urandom(4094))
-        start_fails(suite, 'a start-up program that is none is refused by name',
-                    payload(suite, 'rom', keys={'rom-file': rom}), re.escape(rom))
-
-        with payload(suite, 'killed', stay=True) as guest:
-            guest.start()
-            guest.wait_serial('^STAYS', 30)
-            guest.process.send_signal(signal.SIGKILL)
-            guest.wait_exit(10)
-        works(suite, 'after kill -9 in the middle of a command the device is usable')
-
-        with hostpci.lent('nic0'):
-            with payload(suite, 'error', ('nvme0', 'nic0'), stay=True) as guest:
-                guest.start()
-                guest.wait_serial('^STAYS', 30)
-                hostpci.inject_error(hostpci.address('nic0'))
-                reason = ''
-                try:
-                    hostpci.wait(lambda: guest.text_property('State') == 'paused', 20, 'pause')
-                    reason = guest.text_property('StateReason')
-                except TimeoutError as e:
-                    reason = str(e)
-                detail = guest.text_property('StateDetail')
-                suite.ok(reason == 'device-error' and hostpci.address('nic0') in detail,
-                         'an error that the card reports pauses the machine, and says which card',
-                         f'{reason}: {detail}')
-
+        start_fails(suite, 'a start-up program that is none is refused',
+                    payload(suite, 'rom', keys={'rom-file': rom}), 'rom file', re.escape(at))
+        killed(suite)
+        card_error(suite)
     start_fails(suite, 'a device that its driver has is not taken from it',
-                payload(suite, 'driver'), re.escape(at), 'driver|nvme')
+                payload(suite, 'driver'), re.escape(at), 'nvme|driver')
     suite.ok(hostpci.driver(at) == 'nvme', 'and stays with its driver')
-    del monitor
+    vanished(suite, hostpci.Monitor())
+
+
+def agree(suite, what, *names, expected):
+    """The product's word on the group of these devices is the kernel's."""
+    number = hostpci.group(hostpci.address(names[0]))
+    status, out, err = alcove('pci', 'list', '--json')
+    groups = {str(g['id']): g['viable'] for g in json.loads(out)['groups']} if status == 0 else {}
+    kernel = hostpci.viable(number)
+    suite.ok(kernel is expected and groups.get(number) is kernel, what,
+             f'kernel {kernel}, alcove {groups.get(number)}, expected {expected} {err}')
+
+
+def mates(suite, name, mate, driver):
+    """The group of two devices, while the second has no driver, its own, and vfio-pci."""
+    at, other = hostpci.address(name), hostpci.address(mate)
+    suite.ok(hostpci.group(at) == hostpci.group(other), f'{name} and {mate} share a group')
+    with hostpci.lent(name):
+        agree(suite, f'{name}: free when {mate} has no driver', name, expected=True)
+        hostpci.bind(other, driver)
+        agree(suite, f'{name}: not free while {driver} has {mate}', name, expected=False)
+        _, out, _ = alcove('pci', 'check', at, '--json')
+        card = json.loads(out)['cards'][0]
+        suite.ok(not card['viable'] and other in card['takes'] + card['mates'],
+                 f'pci check {name} says that {mate} travels with it', out)
+        start_fails(suite, f'a machine with {name} names {mate} and its driver',
+                    Machine(suite, 'mates', {'memory': 64, 'firmware': 'none', 'kernel': PAYLOAD,
+                                             'cmdline': 'once'}, [('pci card', {'host': at})]),
+                    re.escape(other), driver)
+        hostpci.bind(other)
+        agree(suite, f'{name}: free when both are vfio-pci\'s', name, expected=True)
+        hostpci.bind(other, None)
+
+
+def groups(suite):
+    hostpci.modprobe('bochs', 'snd_hda_intel')
+    with hostpci.lent('nvme0'):
+        agree(suite, 'a device behind a port of its own is free', 'nvme0', expected=True)
+    for name, mate, driver in (('nic2', 'gpu3', 'bochs-drm'), ('nic3', 'gpu4', 'bochs-drm'),
+                               ('gpu0', 'sound0', 'snd_hda_intel')):
+        hostpci.unbind(hostpci.address(mate))
+        mates(suite, name, mate, driver)
 
 
 def main():
     suite = Suite('vfio-host')
-    suite.case('twenty lives', cycles, suite)
+    suite.case('groups', groups, suite)
     suite.case('faults', faults, suite)
+    suite.case('twenty lives', cycles, suite)
     return suite.end()
 
 
