@@ -82,6 +82,32 @@ pci_config_write (PciDevice *device, guint offset, guint size, guint32 value)
     core->write_hook (device, offset, size);
 }
 
+guint32
+pci_device_config_read (PciDevice *device, guint offset, guint size)
+{
+  PciBus *root = pci_bus_get_root (device->pci_config.bus);
+  guint32 value;
+
+  g_assert (size <= 4 && offset <= device->core->config_size &&
+            size <= device->core->config_size - offset);
+  g_rec_mutex_lock (&root->config_lock);
+  value = pci_config_read (device, offset, size);
+  g_rec_mutex_unlock (&root->config_lock);
+  return value;
+}
+
+void
+pci_device_config_write (PciDevice *device, guint offset, guint size, guint32 value)
+{
+  PciBus *root = pci_bus_get_root (device->pci_config.bus);
+
+  g_assert (size <= 4 && offset <= device->core->config_size &&
+            size <= device->core->config_size - offset);
+  g_rec_mutex_lock (&root->config_lock);
+  pci_config_write (device, offset, size, value);
+  g_rec_mutex_unlock (&root->config_lock);
+}
+
 static void
 set_bytes (PciDevice *device, guint8 *array, guint offset, guint size, guint32 value)
 {

@@ -141,6 +141,10 @@ guint64 pci_device_get_bar_base (PciDevice *device, guint bar); /* or PCI_BAR_UN
 PciBus *pci_device_get_bus (PciDevice *device);
 gboolean pci_device_is_behind_bridge (PciDevice *device);
 guint pci_device_get_config_size (PciDevice *device); /* 256 or 4096 */
+/* As the guest's own accesses, for a device that shows its configuration space elsewhere too. offset and
+ * size inside it. Config lock not held, nor the device's. */
+guint32 pci_device_config_read (PciDevice *device, guint offset, guint size);
+void pci_device_config_write (PciDevice *device, guint offset, guint size, guint32 value);
 
 /* Interrupts. vector < n_msix. When MSI-X is off, raise does nothing and FALSE comes back: the
  * device uses INTx. */

@@ -256,6 +256,23 @@ vfio_device_map (VfioDevice *device, const VfioRegion *region, const VfioArea *a
                                    region->offset + area->offset);
 }
 
+int
+vfio_device_set_ioeventfd (
+    VfioDevice *device, const VfioRegion *region, guint64 offset, guint size, guint64 value, int fd)
+{
+  struct vfio_device_ioeventfd ioeventfd = {
+    .argsz = sizeof ioeventfd,
+    .flags = size, /* VFIO_DEVICE_IOEVENTFD_8 ... _64 */
+    .offset = region->offset + offset,
+    .data = value,
+    .fd = fd,
+  };
+
+  if (!is_inside (region, offset, size))
+    return -ENXIO;
+  return do_ioctl (device, VFIO_DEVICE_IOEVENTFD, &ioeventfd);
+}
+
 /* ---- interrupts ---- */
 
 guint

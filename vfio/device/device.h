@@ -52,6 +52,14 @@ vfio_device_read_le (VfioDevice *device, const VfioRegion *region, guint64 offse
 int
 vfio_device_map (VfioDevice *device, const VfioRegion *region, const VfioArea *area, gpointer at);
 
+/* When fd is signalled the kernel writes value (size bytes: 1, 2, 4, 8) there; fd -1 ends it. */
+int vfio_device_set_ioeventfd (VfioDevice *device,
+                               const VfioRegion *region,
+                               guint64 offset,
+                               guint size,
+                               guint64 value,
+                               int fd);
+
 /* Vectors of an interrupt kind (VFIO_PCI_*_IRQ_INDEX); 0: none. */
 guint vfio_device_get_n_irqs (VfioDevice *device, guint index);
 /* fds: -1 leaves a vector without. The first call enables the kind with start + count vectors.

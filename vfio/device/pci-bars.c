@@ -64,6 +64,8 @@ bar_read (gpointer opaque, guint64 offset, guint size, guint64 *value)
       break;
     }
   __atomic_fetch_add (&pci->host.n_reads, 1, __ATOMIC_RELAXED);
+  if (vfio_pci_quirk_read (bar, offset, size, value))
+    return VMM_IO_OK;
   *value = vfio_device_read_le (pci->host.device, bar->source, offset, size);
   vfio_pci_acknowledge (pci);
   return VMM_IO_OK;
@@ -91,6 +93,8 @@ bar_write (gpointer opaque, guint64 offset, guint size, guint64 value)
       break;
     }
   __atomic_fetch_add (&pci->host.n_writes, 1, __ATOMIC_RELAXED);
+  if (vfio_pci_quirk_write (bar, offset, size, value))
+    return VMM_IO_OK;
   (void)vfio_device_write (pci->host.device, bar->source, offset, &le, size);
   vfio_pci_acknowledge (pci);
   return VMM_IO_OK;
@@ -176,6 +180,8 @@ on_moved (PciDevice *device, guint index, guint64 base)
   VfioPciBar *bar = &pci->host.bars[index];
 
   unmap_bar (bar);
+  if (pci->host.quirks.has_ack && index == pci->host.quirks.mirror_bar)
+    vfio_pci_drop_ack (pci);
   bar->base = base;
   vfio_pci_update_slots (pci);
 }
@@ -216,12 +222,15 @@ find_parts (VfioPciBar *bar)
 {
   const VfioMsix *msix = &bar->pci->host.msix;
   GArray *parts = g_array_new (FALSE, TRUE, sizeof (VfioArea));
+  guint64 offset, size;
 
   g_array_append_vals (parts, bar->source->areas, bar->source->n_areas);
   if (msix->cap != 0 && msix->table_bar == bar->index)
     cut (parts, msix->table_offset, msix->table_offset + msix->n * PCI_MSIX_ENTRY_SIZE - 1);
   if (msix->cap != 0 && msix->pba_bar == bar->index)
     cut (parts, msix->pba_offset, msix->pba_offset + (msix->n + 63) / 64 * 8 - 1);
+  if (vfio_pci_get_mirror (bar->pci, bar->index, &offset, &size))
+    cut (parts, offset, offset + size - 1);
   return parts;
 }
 

@@ -47,6 +47,32 @@ typedef struct
   guint64 table_offset, pba_offset;
 } VfioMsix;
 
+/* What is known of a kind of card: pci-quirks.c. */
+typedef struct
+{
+  gboolean has_mirror, has_window, has_ack, window_gated;
+  guint mirror_bar, window_bar;
+  guint64 mirror_offset, mirror_size;
+  guint window_address, window_data; /* offsets of the registers */
+  guint n_matches;
+  struct
+  {
+    guint32 base, size;
+  } matches[2];
+  gint window_value, window_master, window_enable; /* atomic: what the guest wrote */
+  int ack_fd;                                      /* -1; config lock, as what follows */
+  guint64 ack_gpa, ack_value;
+  guint ack_config, ack_size, ack_hits;
+} VfioQuirks;
+
+#define VFIO_VGA_PARTS 3
+typedef struct
+{
+  VfioPci *pci; /* NULL: not there */
+  guint64 place;
+  VmmRegion region;
+} VfioVgaPart;
+
 struct _VfioPci
 {
   PciDevice parent;
@@ -73,6 +99,9 @@ struct _VfioPci
     gboolean fresh;     /* reset, and not touched by the guest since; config lock */
     gboolean dead;      /* configuration space could not be read */
     gboolean has_low_power;
+    VfioQuirks quirks;
+    const VfioRegion *vga_region;
+    VfioVgaPart vga_parts[VFIO_VGA_PARTS];
 
     GMutex irq_lock;
     VfioIrqMode mode;
@@ -121,6 +150,21 @@ void vfio_pci_finish_bars (VfioPci *pci);
 void vfio_pci_update_slots (VfioPci *pci);
 /* All of them, before decoding is switched off at the device. Config lock. */
 void vfio_pci_unmap_slots (VfioPci *pci);
+
+/* pci-quirks.c */
+/* By what configuration space says; before BARs are made. */
+void vfio_pci_init_quirks (VfioPci *pci);
+/* The part of a BAR that shows configuration space again. */
+gboolean vfio_pci_get_mirror (VfioPci *pci, guint bar, guint64 *ret_offset, guint64 *ret_size);
+/* TRUE: the access is done. Config lock not held. */
+gboolean vfio_pci_quirk_read (VfioPciBar *bar, guint64 offset, guint size, guint64 *value);
+gboolean vfio_pci_quirk_write (VfioPciBar *bar, guint64 offset, guint size, guint64 value);
+/* Before the BAR moves. Config lock. */
+void vfio_pci_drop_ack (VfioPci *pci);
+
+/* pci-vga.c */
+gboolean vfio_pci_init_vga (VfioPci *pci, GError **error);
+void vfio_pci_finish_vga (VfioPci *pci);
 
 /* pci-irqs.c */
 gboolean vfio_pci_init_irqs (VfioPci *pci, GError **error);

@@ -29,6 +29,7 @@ finish (VfioPci *pci)
   if (device == NULL)
     return;
   vfio_pci_finish_irqs (pci);
+  vfio_pci_finish_vga (pci);
   if (pci->parent.core != NULL)
     {
       /* Off before its BARs go: they are unmapped first. */
@@ -89,11 +90,12 @@ vfio_pci_realize (VmmDevice *device, VmmMachine *machine, GError **error)
       return FALSE;
     }
   fill_info (pci, &info);
+  vfio_pci_init_quirks (pci);
   /* The ROM is read before the first reset: some cards keep it nowhere else than in what was loaded
    * at power-on. Configuration comes first, as resets need it. */
   if (!pci_device_init (&pci->parent, machine, &info, error) ||
       !vfio_pci_init_config (pci, error) || !vfio_pci_init_bars (pci, error) ||
-      !vfio_pci_init_rom (pci, error))
+      !vfio_pci_init_vga (pci, error) || !vfio_pci_init_rom (pci, error))
     {
       finish (pci);
       return FALSE;

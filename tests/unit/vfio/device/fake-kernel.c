@@ -309,8 +309,10 @@ get_region_info (FakeFunction *function, struct vfio_region_info *info)
                : index == VFIO_PCI_ROM_REGION_INDEX    ? function->rom_size
                : index == VFIO_PCI_CONFIG_REGION_INDEX ? function->config_size
                                                        : 0;
-  if (index == VFIO_PCI_VGA_REGION_INDEX)
+  if (index == VFIO_PCI_VGA_REGION_INDEX && !function->has_vga)
     return -EINVAL;
+  if (index == VFIO_PCI_VGA_REGION_INDEX)
+    info->size = sizeof function->vga;
   if (info->size == 0)
     info->flags = 0;
   if (mappable)
@@ -494,6 +496,17 @@ device_ioctl (FakeKernel *fake, File *file, gulong request, gpointer argument)
       }
     case VFIO_DEVICE_SET_IRQS:
       return set_irqs (function, argument);
+    case VFIO_DEVICE_IOEVENTFD:
+      {
+        const struct vfio_device_ioeventfd *ioeventfd = argument;
+
+        g_assert_cmpuint (ioeventfd->flags & ~(guint)VFIO_DEVICE_IOEVENTFD_SIZE_MASK, ==, 0);
+        g_assert_true ((function->ioevent_fd < 0) == (ioeventfd->fd >= 0));
+        function->ioevent_fd = ioeventfd->fd;
+        function->ioevent_offset = ioeventfd->offset;
+        function->ioevent_value = ioeventfd->data;
+        return 0;
+      }
     case VFIO_DEVICE_RESET:
       if (!function->has_reset)
         return -EINVAL;
@@ -550,6 +563,12 @@ find_bytes (FakeFunction *function, guint64 offset, gsize size, guint *ret_index
       g_assert_cmpuint (at + size, <=, function->config_size);
       return function->config + at;
     }
+  if (index == VFIO_PCI_VGA_REGION_INDEX)
+    {
+      g_assert_true (function->has_vga);
+      g_assert_cmpuint (at + size, <=, sizeof function->vga);
+      return function->vga + at;
+    }
   if (index == VFIO_PCI_ROM_REGION_INDEX)
     {
       g_assert_cmpuint (at + size, <=, function->rom_size);
@@ -597,6 +616,11 @@ fake_pwrite (VfioKernel *kernel, int fd, gconstpointer buffer, gsize size, guint
   function->n_writes++;
   if (bytes == NULL)
     return pwrite (function->bar_fd, buffer, size, (off_t)((guint64)index << 32 | at));
+  if (index == VFIO_PCI_VGA_REGION_INDEX)
+    {
+      memcpy (bytes, buffer, size);
+      return (gssize)size;
+    }
   g_assert_cmpuint (index, ==, VFIO_PCI_CONFIG_REGION_INDEX);
   for (gsize i = 0; i < size; i++)
     bytes[i] = (guint8)((bytes[i] & ~function->wmask[at + i]) |
@@ -700,7 +724,7 @@ fake_function_new (const char *name, int group, guint16 vendor, guint16 device)
   function->name = name;
   function->group = group;
   function->config_size = 256;
-  function->unmask_fd = -1;
+  function->unmask_fd = function->ioevent_fd = -1;
   function->bar_fd = memfd_create ("bars", MFD_CLOEXEC);
   g_assert_cmpint (function->bar_fd, >=, 0);
   g_assert_cmpint (ftruncate (function->bar_fd, (off_t)8 << 32), ==, 0);

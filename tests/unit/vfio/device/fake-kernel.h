@@ -36,7 +36,9 @@ typedef struct
   guint n_irqs[FAKE_IRQ_KINDS];
   guint msix_available; /* 0: all; else how many the host can give */
   gboolean has_reset, has_hot_reset, has_low_power;
-  gboolean gone; /* nothing can be read */
+  gboolean has_vga;
+  guint8 vga[0xc0000]; /* the VGA region */
+  gboolean gone;       /* nothing can be read */
   const char *hot_reset_mates[4];
 
   /* what was done to it */
@@ -46,6 +48,8 @@ typedef struct
   guint n_enabled[FAKE_IRQ_KINDS];
   int unmask_fd;
   gboolean intx_masked;
+  int ioevent_fd; /* -1 */
+  guint64 ioevent_offset, ioevent_value;
   guint n_resets, n_hot_resets, n_writes, n_low_power;
   guint command_at_reset;
   guint rom_read_after_resets; /* n_resets + n_hot_resets when the ROM was read, + 1; 0: never */

@@ -131,8 +131,11 @@ make (Fixture *f, const char *id, const char *host, guint function)
 static VfioPci *
 plug (Fixture *f)
 {
-  VfioPci *gpu = (VfioPci *)harness_realize (f->h, make (f, "gpu", GPU, 0));
+  VmmDevice *device = make (f, "gpu", GPU, 0);
+  VfioPci *gpu;
 
+  g_assert_true (vmm_device_set_bool (device, "vga", f->gpu->has_vga, NULL));
+  gpu = (VfioPci *)harness_realize (f->h, device);
   vmm_machine_reset_devices (f->h->machine, VMM_RESET_COLD);
   pci_bus_config_write (f->root, 0, 0, PCI_PRIMARY_BUS, 4, 0x00010100);
   return gpu;
@@ -846,6 +849,118 @@ test_check_rom (void)
     }
 }
 
+/* ---- quirks and VGA ---- */
+
+/* The model's card is one of NVIDIA's: its mirror of configuration space shows the guest's view. */
+static void
+test_nvidia (Fixture *f, gconstpointer data)
+{
+  const guint64 mirror = BAR0 + 0x88000;
+
+  f->gpu->has_vga = TRUE;
+  plug (f);
+  decode (f);
+  g_assert_null (direct (f, mirror));
+  g_assert_nonnull (direct (f, mirror - 0x1000));
+  g_assert_nonnull (direct (f, mirror + 0x1000));
+  fake_function_poke (f->gpu, 0, 0x88010, 0x99999999); /* the host's address */
+  g_assert_cmphex (harness_mmio_read (f->h, mirror + PCI_BASE_ADDRESS_0, 4), ==, BAR0);
+  g_assert_cmphex (harness_mmio_read (f->h, mirror, 4), ==, 0x248410de);
+  harness_mmio_write (f->h, mirror + PCI_INTERRUPT_LINE, 1, 9);
+  g_assert_cmphex (cfg (f, PCI_INTERRUPT_LINE, 1), ==, 9);
+
+  /* The window of ports, when it is switched on. */
+  fake_function_poke (f->gpu, 5, 0xc, 0x77777777);
+  harness_out (f->h, PORTS + 8, 4, 0x88000 + PCI_BASE_ADDRESS_2);
+  g_assert_cmphex (harness_in (f->h, PORTS + 0xc, 4), ==, 0x77777777);
+  harness_out (f->h, PORTS, 4, 1);
+  harness_out (f->h, PORTS + 4, 4, 1);
+  g_assert_cmphex (harness_in (f->h, PORTS + 0xc, 4), ==, (guint32)BAR2 | 0xc);
+  harness_out (f->h, PORTS + 8, 4, 0x1800);
+  g_assert_cmphex (harness_in (f->h, PORTS + 0xc, 2), ==, 0x10de);
+  harness_out (f->h, PORTS + 8, 4, 0x12345);
+  g_assert_cmphex (harness_in (f->h, PORTS + 0xc, 4), ==, 0x77777777);
+  harness_out (f->h, PORTS + 8, 4, 0x88fff);
+  (void)harness_in (f->h, PORTS + 0xc, 4);
+}
+
+/* The write that ends each interrupt is the device's, and soon the kernel's. */
+static void
+test_nvidia_ack (Fixture *f, gconstpointer data)
+{
+  const guint64 ack = BAR0 + 0x88704;
+
+  plug (f);
+  decode (f);
+  for (guint i = 0; i < 9; i++)
+    harness_mmio_write (f->h, ack, 1, 0xff);
+  g_assert_cmphex (fake_function_peek (f->gpu, 0, 0x88704) & 0xff, ==, 0xff);
+  g_assert_cmpint (f->gpu->ioevent_fd, <, 0);
+  harness_mmio_write (f->h, ack, 1, 0xff);
+  g_assert_cmpint (f->gpu->ioevent_fd, >=, 0);
+  g_assert_cmphex (f->gpu->ioevent_offset, ==, 0x88704);
+  g_assert_true (harness_has_ioeventfd (f->h, FALSE, ack));
+  /* Another value is another thing. */
+  harness_mmio_write (f->h, ack, 1, 0x12);
+  g_assert_cmpint (f->gpu->ioevent_fd, <, 0);
+  g_assert_false (harness_has_ioeventfd (f->h, FALSE, ack));
+  for (guint i = 0; i < 10; i++)
+    harness_mmio_write (f->h, ack, 1, 0xff);
+  g_assert_true (harness_has_ioeventfd (f->h, FALSE, ack));
+  /* The BAR moves away from under it. */
+  cfg_write (f, PCI_COMMAND, 2, 0);
+  g_assert_cmpint (f->gpu->ioevent_fd, <, 0);
+  g_assert_false (harness_has_ioeventfd (f->h, FALSE, ack));
+}
+
+static void
+test_ati (Fixture *f, gconstpointer data)
+{
+  fake_function_set (f->gpu, PCI_VENDOR_ID, 2, 0x1002);
+  fake_function_add_bar (f->gpu, 4, 256, PCI_BASE_ADDRESS_SPACE_IO);
+  f->gpu->has_vga = TRUE;
+  plug (f);
+  decode (f);
+  cfg_write (f, PCI_BASE_ADDRESS_4, 4, 0xd000);
+  g_assert_null (direct (f, BAR2 + 0x4000));
+  g_assert_cmphex (harness_mmio_read (f->h, BAR2 + 0x4000, 4), ==, 0x24841002);
+  fake_function_poke (f->gpu, 2, 0x4100, 0x31);
+  g_assert_cmphex (harness_mmio_read (f->h, BAR2 + 0x4100, 4), ==, 0x31);
+  harness_out (f->h, 0xd000, 4, 0x4000 + PCI_BASE_ADDRESS_0);
+  g_assert_cmphex (harness_in (f->h, 0xd004, 4), ==, BAR0);
+  g_assert_nonnull (direct (f, BAR0 + 0x88000)); /* no quirk of others */
+}
+
+/* Without the legacy places BAR 2 is left alone: newer cards have doorbells there. */
+static void
+test_ati_doorbells (Fixture *f, gconstpointer data)
+{
+  fake_function_set (f->gpu, PCI_VENDOR_ID, 2, 0x1002);
+  plug (f);
+  decode (f);
+  g_assert_nonnull (direct (f, BAR2 + 0x4000));
+}
+
+static void
+test_vga (Fixture *f, gconstpointer data)
+{
+  VmmDevice *device = make (f, "gpu", GPU, 0);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (vmm_device_set_bool (device, "vga", TRUE, NULL));
+  g_assert_false (vmm_device_realize (device, f->h->machine, &error));
+  g_assert_nonnull (strstr (error->message, "vga=true"));
+  f->gpu->has_vga = TRUE;
+  harness_realize (f->h, device);
+  harness_out (f->h, 0x3c4, 2, 0x0102);
+  g_assert_cmphex (f->gpu->vga[0x3c4], ==, 2);
+  f->gpu->vga[0x3da] = 8;
+  g_assert_cmphex (harness_in (f->h, 0x3da, 1), ==, 8);
+  harness_mmio_write (f->h, 0xb8000, 2, 0x0741);
+  g_assert_cmphex (f->gpu->vga[0xb8000], ==, 0x41);
+  g_assert_cmphex (harness_in (f->h, 0x3bf, 1), ==, 0xff); /* not VGA's */
+}
+
 /* ---- a card of two functions ---- */
 
 static void
@@ -935,6 +1050,11 @@ main (int argc, char **argv)
   ADD ("rom", test_rom);
   ADD ("rom-garbage", test_rom_garbage);
   g_test_add_func ("/vfio/pci/check-rom", test_check_rom);
+  ADD ("nvidia", test_nvidia);
+  ADD ("nvidia-ack", test_nvidia_ack);
+  ADD ("ati", test_ati);
+  ADD ("ati-doorbells", test_ati_doorbells);
+  ADD ("vga", test_vga);
   ADD ("card", test_card);
   ADD ("hostile", test_hostile);
   return g_test_run ();
