@@ -138,7 +138,7 @@ runner_passthrough_add (RunnerMachine *self, const char *const *groups, GError *
           ok = FALSE;
         }
     }
-  ok = ok && make_functions (self, names, error);
+  ok = ok && make_functions (self, names, error) && runner_passthrough_check_space (self, error);
   if (!ok)
     {
       take_back (self, names);

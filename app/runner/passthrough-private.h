@@ -22,6 +22,8 @@ RunnerPci *runner_passthrough_find (RunnerMachine *self, const char *name); /* (
 /* Makes the device; the guest is not told. (transfer none) of the machine. */
 RunnerPci *
 runner_passthrough_make (RunnerMachine *self, const AlcovePciConfig *config, GError **error);
+/* FALSE: there are too few addresses for what the cards bring. */
+gboolean runner_passthrough_check_space (RunnerMachine *self, GError **error);
 
 /* passthrough-hotplug.c */
 /* On a worker: the host wants it back. */

@@ -155,6 +155,39 @@ runner_passthrough_make (RunnerMachine *self, const AlcovePciConfig *config, GEr
   return pci;
 }
 
+/* Cards with much memory of their own need as much address space; a processor with few bits has none
+ * for them. */
+gboolean
+runner_passthrough_check_space (RunnerMachine *self, GError **error)
+{
+  guint64 sum = 0, largest = 0, space = q35_board_get_bar_space (self->board);
+  const RunnerPci *worst = NULL;
+
+  for (guint i = 0; i < self->pcis->len; i++)
+    {
+      const RunnerPci *pci = g_ptr_array_index (self->pcis, i);
+      guint64 size = vfio_pci_get_window_size (pci->device);
+
+      sum += size;
+      if (size > largest)
+        {
+          largest = size;
+          worst = pci;
+        }
+    }
+  if (sum <= space || worst == NULL)
+    return TRUE;
+  g_set_error (
+      error, VMM_ERROR, VMM_ERROR_NOT_SUPPORTED,
+      "[pci %s]: %s has %" G_GUINT64_FORMAT
+      " MiB of memory of its own, and the machine has addresses for %" G_GUINT64_FORMAT
+      " MiB (%u bits, as this computer's processor): make the card's memory window smaller "
+      "(resizable BAR, in the firmware or in its resource2_resize file), or pass fewer cards "
+      "through",
+      worst->name, worst->host, largest >> 20, space >> 20, vmm_vm_get_phys_bits (self->vm));
+  return FALSE;
+}
+
 gboolean
 runner_passthrough_make_all (RunnerMachine *self, GError **error)
 {
@@ -164,7 +197,7 @@ runner_passthrough_make_all (RunnerMachine *self, GError **error)
   for (guint i = 0; i < n; i++)
     if (runner_passthrough_make (self, pcis[i], error) == NULL)
       return FALSE;
-  return TRUE;
+  return runner_passthrough_check_space (self, error);
 }
 
 void

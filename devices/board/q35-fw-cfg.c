@@ -36,6 +36,18 @@ high_window (Q35Board *board)
   return base < end ? (VmmAcpiWindow){ base, end - base } : (VmmAcpiWindow){ 0, 0 };
 }
 
+guint64
+q35_board_get_bar_space (Q35Board *board)
+{
+  VmmAcpiWindow window = high_window (board);
+  guint bits = CLAMP (board->config.phys_bits, 36, 52);
+
+  /* edk2: the top eighth of the addresses, of at most 46 bits without five-level paging. */
+  if (board->config.firmware == Q35_FIRMWARE_UEFI)
+    return MIN (window.length, G_GUINT64_CONSTANT (1) << (MIN (bits, 46) - 3));
+  return window.length;
+}
+
 void
 q35_board_fill_acpi_config (Q35Board *board, VmmAcpiConfig *config)
 {

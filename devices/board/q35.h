@@ -69,6 +69,9 @@ PciBus *q35_board_get_root_bus (Q35Board *board);
 /* (nullable) The AHCI controller, for drives. */
 VmmDevice *q35_board_get_sata (Q35Board *board);
 /* n: 0..n_root_ports-1. The bus behind a root port. */
+/* Bytes above 4 GiB that firmware and kernels can give to 64-bit BARs together: by the width of the
+ * guest's physical addresses, and by what UEFI firmware takes of it. */
+guint64 q35_board_get_bar_space (Q35Board *board);
 PciBus *q35_board_get_port_bus (Q35Board *board, guint n);
 /* A free slot on the root bus, or -1. */
 int q35_board_find_free_slot (Q35Board *board);

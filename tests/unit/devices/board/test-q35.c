@@ -394,6 +394,41 @@ test_save_load (void)
   tear_down (&g);
 }
 
+/* Room for a card of 32 GiB wherever the processor has the bits; what UEFI takes is less. */
+static void
+test_bar_space (void)
+{
+  static const struct
+  {
+    guint bits;
+    guint64 least, most; /* GiB */
+  } cases[] = { { 36, 1, 64 }, { 39, 448, 512 }, { 40, 256, 1024 }, { 46, 32768, 65536 } };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      HarnessMachine *h = harness_new (0);
+      Q35Config config = { .ram_size = 16 << 20, .n_vcpus = 1, .phys_bits = cases[i].bits };
+      Q35Board *board = q35_board_new (h->machine, &config, NULL);
+
+      g_assert_nonnull (board);
+      g_assert_cmpuint (q35_board_get_bar_space (board) >> 30, >=, cases[i].least);
+      g_assert_cmpuint (q35_board_get_bar_space (board) >> 30, <=, cases[i].most);
+      q35_board_free (board);
+      harness_free (h);
+    }
+}
+
+/* UEFI: an eighth; 40 bits. */
+static void
+test_bar_space_uefi (void)
+{
+  Fixture f = { 0 };
+
+  set_up_with (&f, Q35_FIRMWARE_UEFI, 64 << 20, 2);
+  g_assert_cmpuint (q35_board_get_bar_space (f.board), ==, G_GUINT64_CONSTANT (128) << 30);
+  tear_down (&f);
+}
+
 static void
 test_bad_config (void)
 {
@@ -533,5 +568,7 @@ main (int argc, char **argv)
   g_test_add_func ("/board/q35/hostile-state", test_hostile_state);
   g_test_add_func ("/board/q35/sata", test_sata);
   g_test_add_func ("/board/q35/boot-order", test_boot_order);
+  g_test_add_func ("/board/q35/bar-space", test_bar_space);
+  g_test_add_func ("/board/q35/bar-space-uefi", test_bar_space_uefi);
   return g_test_run ();
 }
