@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 #include "app/paths.h"
+#include "vfio/host/checks.h"
 #include "vmm/boot/firmware.h"
 #include "vmm/host-check.h"
 #include "vmm/vm.h"
@@ -212,6 +213,36 @@ check_node (GPtrArray *checks,
        good ? "It can be used" : loses, remedy);
 }
 
+/* Whether cards can be given to machines at all; "alcove pci check" says it of each. */
+static void
+check_passthrough (GPtrArray *checks)
+{
+  VfioTree *tree = vfio_tree_open_host (NULL);
+  g_autoptr (VfioInventory) inventory = tree != NULL ? vfio_inventory_new (tree) : NULL;
+  g_autoptr (GPtrArray) host = NULL;
+  const VfioCheck *worst = NULL;
+
+  vfio_tree_free (tree);
+  if (inventory == NULL)
+    return;
+  host = vfio_checks_platform (inventory, NULL);
+  for (guint i = 0; i < host->len; i++)
+    {
+      const VfioCheck *check = g_ptr_array_index (host, i);
+
+      if (check->severity == HOST_SEVERITY_BLOCK && worst == NULL)
+        worst = check;
+    }
+  if (worst != NULL)
+    add (checks, "passthrough", "Giving devices to machines", ALCOVE_CHECK_NOTE,
+         g_strdup (worst->fact), "Graphics cards and other devices cannot be given to machines",
+         worst->remedy);
+  else
+    add (checks, "passthrough", "Giving devices to machines", ALCOVE_CHECK_GOOD,
+         g_strdup_printf ("Devices are in %u isolation groups", inventory->groups->len),
+         "\"alcove pci check\" says which can be given to a machine", NULL);
+}
+
 GPtrArray *
 alcove_checks_run (void)
 {
@@ -229,6 +260,7 @@ alcove_checks_run (void)
               "Machines cannot use a tap interface; user networking needs none");
   check_node (checks, "vhost-net", "Fast networking", "/dev/vhost-net", "vhost_net",
               "Packets of a tap interface take a slower path");
+  check_passthrough (checks);
   return checks;
 }
 
