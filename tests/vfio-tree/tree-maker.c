@@ -477,8 +477,9 @@ do_mount (Maker *m, char **words, guint n)
 
   if (n < 3)
     return FALSE;
-  line = g_strdup_printf ("30 1 %s / %s rw,relatime shared:1 - %s %s rw", words[1], words[2],
-                          n > 3 ? words[3] : "ext4", n > 4 ? words[4] : "/dev/disk");
+  line = g_strdup_printf ("30 1 %s / %s rw,relatime shared:1 - %s %s %s", words[1], words[2],
+                          n > 3 ? words[3] : "ext4", n > 4 ? words[4] : "/dev/disk",
+                          n > 5 ? words[5] : "rw");
   return append (m, "/proc/1/mountinfo", line);
 }
 

@@ -8,6 +8,9 @@ static void
 add_boot (VfioJudge *judge, const VfioFunction *function)
 {
   gboolean only = host_count_graphics (judge->inventory) == 1;
+  /* Nothing of the host draws on it any more. */
+  gboolean free =
+      (function->driver == NULL || function->driver_vfio) && function->framebuffers == NULL;
   VfioCheck *check;
 
   if (function->boot_vga != 1 || vfio_function_is_desktop (judge->inventory, function))
@@ -15,7 +18,7 @@ add_boot (VfioJudge *judge, const VfioFunction *function)
   check = host_check_add (
       judge->verdict->checks, only ? "only-graphics" : "boot-display",
       only ? _ ("The only graphics card") : _ ("The screen at start-up"),
-      function->driver_vfio ? HOST_SEVERITY_NOTE : HOST_SEVERITY_STEP, function,
+      free ? HOST_SEVERITY_NOTE : HOST_SEVERITY_STEP, function,
       g_strdup_printf (only ? _ ("%s (%s) is this computer's only graphics card")
                             : _ ("%s (%s) is the card your screen started on"),
                        function->name, function->id),

@@ -10,7 +10,9 @@
 static const char *
 technology (const VfioPlatform *platform)
 {
-  return platform->intel ? "Intel VT-d" : platform->amd ? "AMD-Vi (IOMMU)" : "IOMMU";
+  if (platform->vtd || (!platform->amdvi && platform->intel))
+    return "Intel VT-d";
+  return platform->amdvi || platform->amd ? "AMD-Vi (IOMMU)" : "IOMMU";
 }
 
 /* What on the kernel's command line turns it off. (transfer none) (nullable) */
@@ -44,7 +46,7 @@ add_iommu_unused (GPtrArray *checks, const VfioPlatform *platform)
       check->command = vfio_boot_remove_argument (platform, off);
       check->undo = vfio_boot_add_argument (platform, off);
     }
-  else if (platform->amd)
+  else if (platform->amdvi)
     {
       /* AMD's is on by itself: there is no argument that would turn it on. */
       check->remedy = g_strdup (_ ("Look at what the kernel says about it, and update the BIOS"));

@@ -190,6 +190,7 @@ typedef struct
 {
   VfioIommuState iommu;
   gboolean intel, amd;        /* the processor's maker */
+  gboolean vtd, amdvi;        /* which kind of IOMMU there is, or the firmware describes */
   char **iommus;              /* (nullable) names in /sys/class/iommu: "dmar0", "ivhd0" */
   guint iommu_bits;           /* smallest address width of Intel units; 0 not told */
   int interrupt_remapping;    /* 1 yes, 0 no, -1 not known */

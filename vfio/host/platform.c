@@ -40,10 +40,11 @@ read_iommu (VfioTree *tree, VfioInventory *inventory)
       groups = groups || (!group->noiommu && group->functions->len > 0);
       platform->noiommu_mode = platform->noiommu_mode || group->noiommu;
     }
+  platform->vtd = vfio_tree_exists (tree, "/sys/firmware/acpi/tables/DMAR");
+  platform->amdvi = vfio_tree_exists (tree, "/sys/firmware/acpi/tables/IVRS");
   if (groups)
     platform->iommu = HOST_IOMMU_ON;
-  else if (vfio_tree_exists (tree, "/sys/firmware/acpi/tables/DMAR") ||
-           vfio_tree_exists (tree, "/sys/firmware/acpi/tables/IVRS"))
+  else if (platform->vtd || platform->amdvi)
     platform->iommu = HOST_IOMMU_OFF_KERNEL;
   else
     platform->iommu = HOST_IOMMU_OFF_FIRMWARE;
@@ -54,6 +55,8 @@ read_iommu (VfioTree *tree, VfioInventory *inventory)
       g_autofree char *line = vfio_tree_read_line (tree, path);
       guint64 cap;
 
+      platform->vtd = platform->vtd || g_str_has_prefix (platform->iommus[i], "dmar");
+      platform->amdvi = platform->amdvi || g_str_has_prefix (platform->iommus[i], "ivhd");
       /* VT-d 4.1, 11.4.2: MGAW, bits 21:16, is the width less one. */
       if (line != NULL && g_ascii_string_to_unsigned (line, 16, 0, G_MAXUINT64, &cap, NULL))
         {

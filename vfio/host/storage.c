@@ -196,31 +196,210 @@ block_of (VfioTree *tree, const char *numbers, const char *source)
   return g_path_get_basename (real != NULL ? real : source);
 }
 
+typedef struct
+{
+  char *point, *block, *type, *source, *options; /* block: (nullable) */
+} Mount;
+
 static void
-read_mounts (VfioTree *tree, VfioInventory *inventory, const char *text)
+mount_clear (gpointer data)
+{
+  Mount *mount = data;
+
+  g_free (mount->point);
+  g_free (mount->block);
+  g_free (mount->type);
+  g_free (mount->source);
+  g_free (mount->options);
+}
+
+/* proc(5): id parent major:minor root mount-point options [tags] - type source options */
+static GArray *
+parse_mounts (VfioTree *tree, const char *text)
 {
   g_auto (GStrv) lines = g_strsplit (text, "\n", 16384);
+  GArray *mounts = g_array_new (FALSE, FALSE, sizeof (Mount));
 
+  g_array_set_clear_func (mounts, mount_clear);
   for (guint i = 0; lines[i] != NULL; i++)
     {
-      /* proc(5): id parent major:minor root mount-point options [tags] - type source options */
       g_auto (GStrv) words = g_strsplit (lines[i], " ", 64);
       guint n = g_strv_length (words), dash = 6;
-      g_autofree char *mount = NULL, *source = NULL, *block = NULL;
-      gboolean found;
+      g_autofree char *point = NULL, *source = NULL;
+      Mount mount;
 
       while (dash < n && strcmp (words[dash], "-") != 0)
         dash++;
-      if (n < 10 || dash + 2 >= n)
+      if (n < 10 || dash + 3 >= n)
         continue;
-      mount = g_strcompress (words[4]); /* \040 for a blank */
+      point = g_strcompress (words[4]); /* \040 for a blank */
       source = g_strcompress (words[dash + 2]);
-      if (!g_utf8_validate (mount, -1, NULL))
+      mount.point = g_utf8_make_valid (point, -1);
+      mount.source = g_utf8_make_valid (source, -1);
+      mount.type = g_strdup (words[dash + 1]);
+      mount.options = g_strdup (words[dash + 3]);
+      mount.block = block_of (tree, words[2], mount.source);
+      g_array_append_val (mounts, mount);
+    }
+  return mounts;
+}
+
+/* The members of a ZFS pool, which the kernel does not tell, as udev found them by their labels. */
+static gboolean
+mark_zfs (VfioTree *tree, VfioInventory *inventory, const Mount *mount)
+{
+  g_autofree char *pool = g_strndup (mount->source, strcspn (mount->source, "/"));
+  g_autofree char *label = g_strdup_printf ("E:ID_FS_LABEL=%s\n", pool);
+  g_auto (GStrv) names = vfio_tree_list (tree, "/run/udev/data");
+  gboolean found = FALSE;
+
+  for (guint i = 0; names != NULL && names[i] != NULL; i++)
+    {
+      g_autofree char *path = NULL, *text = NULL, *block = NULL;
+
+      if (names[i][0] != 'b')
         continue;
-      block = block_of (tree, words[2], source);
-      found = block != NULL && mark (tree, inventory, block, mount);
-      if (strcmp (mount, "/") == 0)
-        inventory->platform.root_disk_known = found;
+      path = g_strconcat ("/run/udev/data/", names[i], NULL);
+      text = vfio_tree_read_text (tree, path, 65536);
+      if (text == NULL || strstr (text, "E:ID_FS_TYPE=zfs_member\n") == NULL ||
+          strstr (text, label) == NULL)
+        continue;
+      block = block_of (tree, names[i] + 1, "");
+      found = (block != NULL && mark (tree, inventory, block, mount->point)) || found;
+    }
+  return found;
+}
+
+/* btrfs names one of its disks only; sysfs has them all, by the file system. */
+static void
+mark_btrfs (VfioTree *tree, VfioInventory *inventory, const Mount *mount, const char *point)
+{
+  g_auto (GStrv) systems = vfio_tree_list (tree, "/sys/fs/btrfs");
+
+  for (guint i = 0; systems != NULL && systems[i] != NULL; i++)
+    {
+      g_autofree char *path = g_strconcat ("/sys/fs/btrfs/", systems[i], "/devices", NULL);
+      g_auto (GStrv) blocks = vfio_tree_list (tree, path);
+
+      if (blocks == NULL || !g_strv_contains ((const char *const *)blocks, mount->block))
+        continue;
+      for (guint k = 0; blocks[k] != NULL; k++)
+        mark (tree, inventory, blocks[k], point);
+    }
+}
+
+/* Whose files these are: the mount with the longest path above them. "/" itself is not asked for. */
+static const Mount *
+mount_above (GArray *mounts, const char *path)
+{
+  const Mount *best = NULL;
+
+  for (guint i = 0; i < mounts->len; i++)
+    {
+      const Mount *mount = &g_array_index (mounts, Mount, i);
+      gsize len = strlen (mount->point);
+
+      if (len > 1 && strncmp (path, mount->point, len) == 0 &&
+          (path[len] == '/' || path[len] == '\0') && (best == NULL || len >= strlen (best->point)))
+        best = mount;
+    }
+  return best;
+}
+
+static gboolean mark_mount (VfioTree *tree,
+                            VfioInventory *inventory,
+                            GArray *mounts,
+                            const Mount *mount,
+                            const char *point,
+                            guint depth);
+
+/* An overlay, as live systems have it: on what its layers lie on. */
+static gboolean
+mark_overlay (VfioTree *tree,
+              VfioInventory *inventory,
+              GArray *mounts,
+              const Mount *mount,
+              const char *point,
+              guint depth)
+{
+  g_auto (GStrv) options = g_strsplit (mount->options, ",", 64);
+  gboolean known = FALSE;
+
+  for (guint i = 0; options[i] != NULL; i++)
+    {
+      const char *equal = strchr (options[i], '=');
+      g_auto (GStrv) folders = NULL;
+
+      if (equal == NULL || (!g_str_has_prefix (options[i], "lowerdir=") &&
+                            !g_str_has_prefix (options[i], "upperdir=")))
+        continue;
+      folders = g_strsplit (equal + 1, ":", 64);
+      for (guint k = 0; folders[k] != NULL; k++)
+        {
+          const Mount *below = mount_above (mounts, folders[k]);
+
+          if (below == NULL || !mark_mount (tree, inventory, mounts, below, point, depth + 1))
+            return FALSE;
+          known = TRUE;
+        }
+    }
+  return known;
+}
+
+/* Marks what a mount lies on as holding point. Returns: is it known what that is? */
+static gboolean
+mark_mount (VfioTree *tree,
+            VfioInventory *inventory,
+            GArray *mounts,
+            const Mount *mount,
+            const char *point,
+            guint depth)
+{
+  /* On no disk of this host. */
+  static const char *const elsewhere[] = { "tmpfs", "ramfs", "rootfs", "nfs",     "nfs4",
+                                           "9p",    "ceph",  "cifs",   "virtiofs" };
+
+  if (depth > 4)
+    return FALSE;
+  if (mount->block != NULL)
+    {
+      g_autofree char *path = g_strconcat (BLOCK, mount->block, "/loop/backing_file", NULL);
+      g_autofree char *file =
+          strchr (mount->block, '/') == NULL ? vfio_tree_read_line (tree, path) : NULL;
+      const Mount *below = file != NULL ? mount_above (mounts, file) : NULL;
+
+      if (below != NULL)
+        return mark_mount (tree, inventory, mounts, below, point, depth + 1);
+      if (strcmp (mount->type, "btrfs") == 0)
+        mark_btrfs (tree, inventory, mount, point);
+      return mark (tree, inventory, mount->block, point);
+    }
+  if (strcmp (mount->type, "zfs") == 0)
+    return mark_zfs (tree, inventory, mount);
+  if (strcmp (mount->type, "overlay") == 0)
+    return mark_overlay (tree, inventory, mounts, mount, point, depth);
+  for (guint i = 0; i < G_N_ELEMENTS (elsewhere); i++)
+    if (strcmp (mount->type, elsewhere[i]) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+static void
+read_mounts (VfioTree *tree, VfioInventory *inventory, const char *text)
+{
+  g_autoptr (GArray) mounts = parse_mounts (tree, text);
+
+  for (guint i = 0; i < mounts->len; i++)
+    {
+      const Mount *mount = &g_array_index (mounts, Mount, i);
+      gboolean known, system = is_system_mount (mount->point);
+
+      /* What overlays of containers lie on is mounted itself. */
+      if (!system && mount->block == NULL && strcmp (mount->type, "zfs") != 0)
+        continue;
+      known = mark_mount (tree, inventory, mounts, mount, mount->point, 0);
+      if (strcmp (mount->point, "/") == 0)
+        inventory->platform.root_disk_known = known;
     }
 }
 

@@ -197,6 +197,62 @@ test_others (void)
   }
 }
 
+/* What "/" can lie on, and what is found of it. */
+static void
+test_root (void)
+{
+  static const struct
+  {
+    const char *changes;
+    gboolean known, disk; /* is it known; is it the NVMe drive */
+  } cases[] = {
+    { "mount 259:2 /", TRUE, TRUE },
+    { "mount 0:34 / btrfs /dev/nvme0n1p2", TRUE, TRUE },
+    /* btrfs over two disks names the other one. */
+    { "function 0000:0f:00.3\ndisk sdx 65:0\nmount 0:34 / btrfs /dev/sdx\n"
+      "dir /sys/fs/btrfs/11-22/devices/sdx\ndir /sys/fs/btrfs/11-22/devices/nvme0n1p2",
+      TRUE, TRUE },
+    { "mount 0:50 / zfs rpool/ROOT/x\n"
+      "file /run/udev/data/b259:2 \"E:ID_FS_TYPE=zfs_member\\nE:ID_FS_LABEL=rpool\"\n"
+      "file /run/udev/data/b259:1 \"E:ID_FS_TYPE=vfat\"",
+      TRUE, TRUE },
+    { "mount 0:50 / zfs rpool/ROOT/x\n"
+      "file /run/udev/data/b259:2 \"E:ID_FS_TYPE=zfs_member\\nE:ID_FS_LABEL=other\"",
+      FALSE, FALSE },
+    { "mount 0:50 / zfs rpool", FALSE, FALSE },
+    /* A live system: an overlay of RAM over a file on a stick's file system. */
+    { "volume loop0 7:0 nvme0n1p1\nremove /sys/devices/virtual/block/loop0/slaves\n"
+      "file /sys/devices/virtual/block/loop0/loop/backing_file /run/live/os.img\n"
+      "mount 259:2 /run/live\nmount 7:0 /run/base squashfs /dev/loop0\n"
+      "mount 0:40 /run/over tmpfs tmpfs\n"
+      "mount 0:41 / overlay overlay "
+      "rw,lowerdir=/run/base,upperdir=/run/over/up,workdir=/run/over/w",
+      TRUE, TRUE },
+    /* Its layers are out of sight. */
+    { "mount 0:41 / overlay overlay rw,lowerdir=/gone/a,upperdir=/gone/b", FALSE, FALSE },
+    { "mount 0:41 / overlay overlay rw", FALSE, FALSE },
+    /* An overlay of itself. */
+    { "mount 0:41 /a overlay overlay lowerdir=/a\nmount 0:41 / overlay overlay lowerdir=/a", FALSE,
+      FALSE },
+    { "mount 0:60 / nfs4 server:/root", TRUE, FALSE },
+    { "mount 0:61 / 9p root", TRUE, FALSE },
+    { "mount 0:62 / strange x", FALSE, FALSE },
+    { "mount 7:7 /", FALSE, FALSE },
+    { "", FALSE, FALSE },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autofree char *changes = g_strconcat ("remove /proc/1/mountinfo\n", cases[i].changes, NULL);
+      g_autoptr (FakeHost) host = fake_host_new ("desktop", changes);
+      const VfioDisk *disk = g_ptr_array_index (fake_host_get (host, "0000:01:00.0")->disks, 0);
+
+      g_test_message ("case %u", i);
+      g_assert_cmpint (host->inventory->platform.root_disk_known, ==, cases[i].known);
+      g_assert_cmpint (disk->root, ==, cases[i].disk);
+    }
+}
+
 static void
 test_framebuffer (void)
 {
@@ -460,6 +516,7 @@ main (int argc, char **argv)
   g_test_add_func ("/vfio/host/inventory/desktop", test_desktop);
   g_test_add_func ("/vfio/host/inventory/laptop", test_laptop);
   g_test_add_func ("/vfio/host/inventory/others", test_others);
+  g_test_add_func ("/vfio/host/inventory/root", test_root);
   g_test_add_func ("/vfio/host/inventory/framebuffer", test_framebuffer);
   g_test_add_func ("/vfio/host/inventory/viable", test_viable);
   g_test_add_func ("/vfio/host/inventory/config", test_config);
