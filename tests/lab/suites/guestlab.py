@@ -145,12 +145,13 @@ class Guest:
             return f.read()
 
     def wait_serial(self, pattern, seconds, times=1):
-        """The matches of the pattern once there are so many; raises TimeoutError with the end of
-        the serial output."""
+        """The matches of the pattern in whole lines once there are so many; raises TimeoutError
+        with the end of the serial output. A line comes byte by byte: its first digits are no number."""
         limit = time.monotonic() + seconds * SLOW
         while True:
             ended = self.process.poll() is not None
-            found = list(re.finditer(pattern, self.serial(), re.M))
+            text = self.serial()
+            found = list(re.finditer(pattern, text if ended else text[:text.rfind('\n') + 1], re.M))
             if len(found) >= times:
                 return found
             if ended:
