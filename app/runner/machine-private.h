@@ -37,6 +37,7 @@ struct _RunnerMachine
   VfioKernel *vfio_kernel; /* (nullable) */
   VfioContainer *vfio;     /* (nullable) nothing is passed through */
   GPtrArray *pcis;         /* of RunnerPci */
+  GArray *cards;           /* what was got from the host, by slots of the guest */
   GPtrArray *card_ejects;  /* of slots that the guest was asked to release */
   GHashTable *consoles;    /* name -> CharBackend, a hub (borrowed from chars) */
 };

@@ -71,14 +71,28 @@ check_slot (RunnerMachine *self, const AlcovePciConfig *config, GError **error)
   return TRUE;
 }
 
+static gboolean
+is_occupied (RunnerMachine *self, guint bus)
+{
+  for (guint i = 0; i < self->pcis->len; i++)
+    if (((RunnerPci *)g_ptr_array_index (self->pcis, i))->address.bus == bus)
+      return TRUE;
+  return FALSE;
+}
+
 static void
 take_back (RunnerMachine *self, GPtrArray *names)
 {
+  guint bus = 0;
+
   for (guint i = names->len; i-- > 0;)
     {
       const char *name = g_ptr_array_index (names, i);
+      const AlcovePciConfig *config = alcove_definition_find_pci (self->definition, name);
       RunnerPci *pci = runner_passthrough_find (self, name);
 
+      if (config != NULL)
+        bus = config->base.address.bus;
       if (pci != NULL)
         {
           vmm_device_unrealize (pci->device);
@@ -87,6 +101,8 @@ take_back (RunnerMachine *self, GPtrArray *names)
         }
       (void)alcove_definition_remove_pci (self->definition, name, NULL);
     }
+  if (bus != 0 && !is_occupied (self, bus))
+    runner_passthrough_give_back (self, bus);
 }
 
 /* Those with other numbers first: with function 0 the guest sees the card. */

@@ -25,6 +25,16 @@ runner_passthrough_make (RunnerMachine *self, const AlcovePciConfig *config, GEr
 /* FALSE: there are too few addresses for what the cards bring. */
 gboolean runner_passthrough_check_space (RunnerMachine *self, GError **error);
 
+/* passthrough-cards.c */
+/* Gets the card that the function belongs to from the host, once. Blocks, while somebody types a
+ * password even. */
+gboolean
+runner_passthrough_get_card (RunnerMachine *self, const AlcovePciConfig *config, GError **error);
+/* The functions of this slot are closed. */
+void runner_passthrough_give_back (RunnerMachine *self, guint bus);
+void runner_passthrough_init_cards (RunnerMachine *self);
+void runner_passthrough_finish_cards (RunnerMachine *self);
+
 /* passthrough-hotplug.c */
 /* On a worker: the host wants it back. */
 void runner_passthrough_on_requested (gpointer pci);

@@ -121,7 +121,7 @@ runner_passthrough_make (RunnerMachine *self, const AlcovePciConfig *config, GEr
       self->vfio =
           vfio_container_new (vmm_vm_get_machine (self->vm), self->vfio_kernel, VFIO_WAY_AUTO);
     }
-  if (!read_rom (config, &rom, error))
+  if (!read_rom (config, &rom, error) || !runner_passthrough_get_card (self, config, error))
     return NULL;
   find_place (config->host, &name, &sysfs);
   pci = g_new0 (RunnerPci, 1);
@@ -205,6 +205,7 @@ runner_passthrough_init (RunnerMachine *self)
 {
   self->pcis = g_ptr_array_new_with_free_func (runner_pci_free);
   self->card_ejects = g_ptr_array_new ();
+  runner_passthrough_init_cards (self);
 }
 
 /* The machine's devices are gone. */
@@ -213,6 +214,7 @@ runner_passthrough_finish (RunnerMachine *self)
 {
   g_ptr_array_unref (self->pcis);
   g_ptr_array_unref (self->card_ejects);
+  runner_passthrough_finish_cards (self);
   vfio_container_free (self->vfio);
   vfio_kernel_free (self->vfio_kernel);
 }
