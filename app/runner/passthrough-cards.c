@@ -60,7 +60,7 @@ are_ready (VfioTree *tree, GArray *set)
 
 /* With what must go along: the rest of the card, mates of the group. (transfer full) */
 static GStrv
-find_set (GArray *set, GError **error)
+find_set (GArray *set, gboolean *ret_ready, GError **error)
 {
   g_autoptr (VfioTree) tree = vfio_tree_open_host (error);
   g_autoptr (GArray) whole = NULL;
@@ -68,7 +68,8 @@ find_set (GArray *set, GError **error)
 
   if (tree == NULL)
     return NULL;
-  if (are_ready (tree, set))
+  *ret_ready = are_ready (tree, set);
+  if (*ret_ready)
     whole = g_array_ref (set);
   else
     {
@@ -93,6 +94,8 @@ runner_passthrough_get_card (RunnerMachine *self, const AlcovePciConfig *config,
   guint64 memlock =
       (alcove_definition_get_machine (self->definition)->memory_mib << 20) + MEMLOCK_SLACK;
   RunnerCard card = { *at, NULL };
+  g_autoptr (GError) problem = NULL;
+  gboolean ready = FALSE;
 
   for (guint i = 0; i < self->cards->len; i++)
     {
@@ -103,11 +106,15 @@ runner_passthrough_get_card (RunnerMachine *self, const AlcovePciConfig *config,
     }
   if (set->len == 0)
     return TRUE;
-  names = find_set (set, error);
+  names = find_set (set, &ready, &problem);
   if (names != NULL)
-    card.binding = alcove_binding_prepare ((const char *const *)names, memlock, error);
+    card.binding = alcove_binding_prepare ((const char *const *)names, memlock, &problem);
+  /* What is ready can be tried: where the limit on locked memory is too low, that is said then. */
+  if (card.binding == NULL && ready)
+    return TRUE;
   if (card.binding == NULL)
     {
+      g_propagate_error (error, g_steal_pointer (&problem));
       g_prefix_error (error, "[pci %s]: ", config->base.name);
       return FALSE;
     }

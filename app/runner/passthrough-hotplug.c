@@ -338,39 +338,35 @@ runner_passthrough_remove (RunnerMachine *self,
 
 /* ---- the host wants it back ---- */
 
-typedef struct
-{
-  RunnerMachine *machine;
-  char *name;
-} Wanted;
-
-static void
-wanted_free (gpointer data)
-{
-  Wanted *wanted = data;
-
-  g_free (wanted->name);
-  g_free (wanted);
-}
-
 /* The kernel asks again, so a refusal now is no end. */
 static void
 on_given_back (const GError *error, gpointer user_data)
 {
 }
 
+/* The first function that is wanted; with it goes its whole slot. */
+static RunnerPci *
+take_wanted (RunnerMachine *self)
+{
+  for (guint i = 0; i < self->pcis->len; i++)
+    {
+      RunnerPci *pci = g_ptr_array_index (self->pcis, i);
+
+      if (g_atomic_int_compare_and_exchange (&pci->wanted, 1, 0))
+        return pci;
+    }
+  return NULL;
+}
+
 static gboolean
 on_wanted (gpointer user_data)
 {
-  Wanted *wanted = user_data;
-  RunnerPci *pci = runner_passthrough_find (wanted->machine, wanted->name);
+  RunnerMachine *self = user_data;
+  RunnerPci *pci;
 
-  if (pci == NULL)
-    return G_SOURCE_REMOVE;
-  g_atomic_int_set (&pci->wanted, 0);
-  if (!runner_passthrough_is_leaving (wanted->machine, pci))
-    runner_passthrough_remove (wanted->machine, wanted->name, FALSE, RUNNER_EJECT_MS, on_given_back,
-                               NULL);
+  while ((pci = take_wanted (self)) != NULL)
+    if (!runner_passthrough_is_leaving (self, pci))
+      runner_passthrough_remove (self, pci->name, FALSE, RUNNER_EJECT_MS, on_given_back, NULL);
   return G_SOURCE_REMOVE;
 }
 
@@ -378,14 +374,16 @@ void
 runner_passthrough_on_requested (gpointer data)
 {
   RunnerPci *pci = data;
-  Wanted *wanted;
 
-  if (!g_atomic_int_compare_and_exchange (&pci->wanted, 0, 1))
-    return;
-  wanted = g_new0 (Wanted, 1);
-  wanted->machine = pci->machine;
-  wanted->name = g_strdup (pci->name);
-  g_idle_add_full (G_PRIORITY_DEFAULT, on_wanted, wanted, wanted_free);
+  if (g_atomic_int_compare_and_exchange (&pci->wanted, 0, 1))
+    g_idle_add_full (G_PRIORITY_DEFAULT, on_wanted, pci->machine, NULL);
+}
+
+void
+runner_passthrough_forget_requests (RunnerMachine *self)
+{
+  while (g_source_remove_by_user_data (self))
+    ;
 }
 
 void

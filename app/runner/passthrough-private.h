@@ -38,4 +38,6 @@ void runner_passthrough_finish_cards (RunnerMachine *self);
 /* passthrough-hotplug.c */
 /* On a worker: the host wants it back. */
 void runner_passthrough_on_requested (gpointer pci);
+/* All devices are gone: nobody asks any more. */
+void runner_passthrough_forget_requests (RunnerMachine *self);
 gboolean runner_passthrough_is_leaving (RunnerMachine *self, const RunnerPci *pci);

@@ -214,6 +214,7 @@ runner_passthrough_finish (RunnerMachine *self)
 {
   g_ptr_array_unref (self->pcis);
   g_ptr_array_unref (self->card_ejects);
+  runner_passthrough_forget_requests (self);
   runner_passthrough_finish_cards (self);
   vfio_container_free (self->vfio);
   vfio_kernel_free (self->vfio_kernel);
