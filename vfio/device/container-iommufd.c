@@ -61,7 +61,7 @@ bind_device (VfioContainer *container, int fd, const char *name, VfioOpen *ret_o
   if (r < 0)
     return vmm_error_set_errno (error, r, "Cannot take %s", name);
   r = vfio_ioctl (container, fd, VFIO_UAPI_ATTACH_PT, &attach);
-  if (r == -EINVAL)
+  if (r == -EINVAL || r == -EADDRINUSE)
     {
       g_set_error (
           error, VMM_ERROR, VMM_ERROR_NOT_SUPPORTED,

@@ -160,15 +160,6 @@ set_map_error (VfioContainer *container, VmmMapping *mapping, int r, GError **er
                    gpa);
       return FALSE;
     }
-  if (r == -ENOSPC)
-    {
-      g_set_error (error, VMM_ERROR, VMM_ERROR_NO_MEMORY,
-                   "The kernel takes no more pieces of memory for devices: raise its limit, "
-                   "dma_entry_limit of the module vfio_iommu_type1 "
-                   "(/sys/module/vfio_iommu_type1/parameters), or end another machine that has "
-                   "devices");
-      return FALSE;
-    }
   if (r != -ENOMEM)
     return vmm_error_set_errno (
         error, r,

@@ -147,6 +147,19 @@ def card_error(suite):
                  'an error that a card reports pauses the machine, and says which card', said)
 
 
+def got(suite):
+    """What nobody uses is taken from its driver for the machine's life."""
+    nic = hostpci.address('nic0')
+    before = hostpci.driver(nic)
+    with hostpci.lent('nvme0'), payload(suite, 'got', ('nvme0', 'nic0')) as guest:
+        guest.start()
+        good, text = lives(guest)
+        said = guest.messages()
+    suite.ok(good and before == 'e1000e', 'a card that nobody uses is got from its driver',
+             text + said)
+    suite.ok(hostpci.driver(nic) == before, 'and goes back to it', hostpci.driver(nic))
+
+
 def vanished(suite, monitor):
     """A card that was there when the machine was defined."""
     port = hostpci.places()['spare']
@@ -157,7 +170,7 @@ def vanished(suite, monitor):
                                         'cmdline': 'once'}, [('pci card', {'host': at})])
     monitor.ask('device_del guest')
     hostpci.wait(lambda: not hostpci.below(port), 20, 'empty slot')
-    start_fails(suite, 'a card that has gone is named', guest, re.escape(at), 'no such|not there|gone')
+    start_fails(suite, 'a card that has gone is named', guest, re.escape(at), 'no such|not there|gone|no PCI device')
 
 
 def faults(suite):
@@ -181,9 +194,10 @@ def faults(suite):
                     payload(suite, 'rom', keys={'rom-file': rom}), 'rom file', re.escape(at))
         killed(suite)
         card_error(suite)
-    start_fails(suite, 'a device that its driver has is not taken from it',
+    start_fails(suite, 'a disk that its driver has is not taken from it',
                 payload(suite, 'driver'), re.escape(at), 'nvme|driver')
     suite.ok(hostpci.driver(at) == 'nvme', 'and stays with its driver')
+    got(suite)
     vanished(suite, hostpci.Monitor())
 
 

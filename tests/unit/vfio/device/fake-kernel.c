@@ -141,6 +141,8 @@ add_map (FakeKernel *fake, guint64 iova, guint64 length, guint64 address)
       g_assert_true (iova + length <= other->iova || iova >= other->iova + other->length);
       sum += other->length;
     }
+  if (fake->no_entries)
+    return -ENOSPC;
   if (fake->memlock != 0 && sum > fake->memlock)
     return -ENOMEM;
   g_array_append_val (fake->maps, map);

@@ -60,7 +60,8 @@ typedef struct
   VfioKernel kernel; /* first */
   gboolean no_groups, no_iommufd;
   gboolean not_viable, no_permission, busy;
-  guint64 memlock; /* bytes; 0: no limit */
+  gboolean no_entries; /* the limit on mappings is used up */
+  guint64 memlock;     /* bytes; 0: no limit */
   struct
   {
     guint64 start, end;

@@ -170,6 +170,9 @@ test_refused (Fixture *f, gconstpointer data)
   f->fake.memlock = RAM / 2;
   assert_refused (f, VMM_ERROR_NO_MEMORY, "emory");
   f->fake.memlock = 0;
+  f->fake.no_entries = TRUE;
+  assert_refused (f, VMM_ERROR_NO_MEMORY, "dma_entry_limit");
+  f->fake.no_entries = FALSE;
 
   /* The machine's RAM goes to 8 MiB; the IOMMU has a hole in it, then too few bits. */
   f->fake.ranges[0].end = 0x3fffff;
