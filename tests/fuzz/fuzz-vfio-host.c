@@ -64,6 +64,7 @@ judge_all (VfioTree *tree, VfioInventory *inventory)
 {
   g_autoptr (GPtrArray) platform = vfio_checks_platform (inventory, NULL);
 
+  g_assert_cmpuint (platform->len, >, 0);
   for (guint i = 0; i < inventory->cards->len; i++)
     {
       g_autoptr (VfioVerdict) verdict =
