@@ -159,12 +159,24 @@ bind_dry (Cli *cli, const VfioBindHost *host, GArray *set, const VfioBindFor *wh
   return ALCOVE_EXIT_DONE;
 }
 
+/* The set's i-th group, if it is not one before again; else -1. */
+static int
+get_new_group (VfioTree *tree, GArray *set, guint i)
+{
+  int group = vfio_bind_get_group (tree, g_array_index (set, VfioAddress, i));
+
+  for (guint j = 0; j < i; j++)
+    if (vfio_bind_get_group (tree, g_array_index (set, VfioAddress, j)) == group)
+      return -1;
+  return group;
+}
+
 static gboolean
 grant_groups (const VfioBindHost *host, GArray *set, guint32 uid, GError **error)
 {
   for (guint i = 0; i < set->len; i++)
     {
-      int group = vfio_bind_get_group (host->tree, g_array_index (set, VfioAddress, i));
+      int group = get_new_group (host->tree, set, i);
 
       if (group >= 0 && !vfio_bind_grant (host, (guint)group, uid, error))
         return FALSE;
@@ -222,11 +234,14 @@ bind_by_helper (Cli *cli, VfioTree *tree, GArray *set)
     return cli_fail (cli, error);
   for (guint i = 0; i < set->len; i++)
     {
-      int group = vfio_bind_get_group (tree, g_array_index (set, VfioAddress, i));
+      int group = get_new_group (tree, set, i);
 
       if (group >= 0 &&
           !helper_call (bus, "GrantGroup", g_variant_new ("(u)", (guint32)group), &error))
-        return cli_fail (cli, error);
+        {
+          (void)helper_call (bus, "Release", g_variant_new ("(^as)", addresses), NULL);
+          return cli_fail (cli, error);
+        }
     }
   return ALCOVE_EXIT_DONE;
 }

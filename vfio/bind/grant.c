@@ -142,7 +142,11 @@ give_devices (const VfioBindHost *host, guint group, guint32 uid, GError **error
         {
           g_autofree char *name = g_strconcat ("devices/", names[j], NULL);
 
-          if (vfio_grant_is_name (name) && !give_node (host, name, group, uid, error))
+          guint major, minor;
+
+          /* Kernels without character devices for functions name them all the same. */
+          if (vfio_grant_is_name (name) && bind_node_numbers (host->tree, name, &major, &minor) &&
+              !give_node (host, name, group, uid, error))
             return FALSE;
         }
     }

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What may be taken, together and now. */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "vfio/bind/bind-private.h"
 #include "vfio/bind/bind.h"
@@ -31,6 +35,36 @@ refuse (GError **error, VmmErrorCode code, const VfioFunction *function, const c
   return FALSE;
 }
 
+typedef enum
+{
+  DISKS_FREE,    /* nobody claims any of them */
+  DISKS_CLAIMED, /* mounted (in whatever name space), swapped to, part of a volume or array */
+  DISKS_UNKNOWN,
+} DiskUse;
+
+/* The kernel's own answer: who uses a disk's contents has claimed it, and then nobody else can open it
+ * exclusively; a claim on a partition counts for the whole. */
+static DiskUse
+get_disk_use (const VfioBindHost *host, const VfioFunction *function)
+{
+  for (guint i = 0; i < function->disks->len; i++)
+    {
+      const VfioDisk *disk = g_ptr_array_index (function->disks, i);
+      g_autofree char *path = g_strconcat ("/dev/", disk->name, NULL);
+      struct stat status;
+      int fd = vfio_tree_open_fd (host->tree, path, O_RDONLY | O_EXCL | O_NONBLOCK);
+      gboolean block = fd >= 0 && fstat (fd, &status) == 0 && S_ISBLK (status.st_mode);
+
+      if (fd >= 0)
+        close (fd);
+      if (fd == -EBUSY)
+        return DISKS_CLAIMED;
+      if (!block)
+        return DISKS_UNKNOWN;
+    }
+  return DISKS_FREE;
+}
+
 /* What stands in the way for good: what the host cannot be without (its disk, its network, its
  * screen), a device that cannot be isolated. */
 static gboolean
@@ -51,6 +85,10 @@ check_card (const VfioBindHost *host,
     {
       const VfioCheck *check = g_ptr_array_index (verdict->checks, i);
 
+      /* A root file system that cannot be traced to its disk: the kernel knows better. */
+      if (strcmp (check->id, "system-disk-unknown") == 0 && check->function != NULL &&
+          get_disk_use (host, check->function) == DISKS_FREE)
+        continue;
       if (check->severity == HOST_SEVERITY_BLOCK)
         {
           g_set_error (error, VMM_ERROR, VMM_ERROR_NOT_SUPPORTED, "%s. %s", check->fact,
@@ -63,7 +101,7 @@ check_card (const VfioBindHost *host,
 
 /* What can be stopped using it, but has not been. */
 static gboolean
-check_used (const VfioFunction *function, GError **error)
+check_used (const VfioBindHost *host, const VfioFunction *function, GError **error)
 {
   for (guint i = 0; i < function->disks->len; i++)
     {
@@ -82,6 +120,10 @@ check_used (const VfioFunction *function, GError **error)
           return FALSE;
         }
     }
+  if (get_disk_use (host, function) == DISKS_CLAIMED)
+    return refuse (error, VMM_ERROR_BUSY, function,
+                   "has a disk that this host uses (mounted, or a part of a volume or an array): "
+                   "taking it away would lose what is not written yet");
   for (guint i = 0; i < function->nets->len; i++)
     {
       const VfioNet *net = g_ptr_array_index (function->nets, i);
@@ -159,7 +201,7 @@ check_function (const VfioBindHost *host,
                    function->name, user);
       return FALSE;
     }
-  return check_used (function, error) && check_free (inventory, function, error);
+  return check_used (host, function, error) && check_free (inventory, function, error);
 }
 
 /* The rest of the card and of the group. */
