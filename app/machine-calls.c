@@ -656,6 +656,24 @@ alcove_machine_remove_pci_async (AlcoveMachine *self,
                (int)MIN (timeout_ms, G_MAXINT - 60000) + 60000, cancellable, callback, user_data);
 }
 
+void
+alcove_machine_list_pci_async (AlcoveMachine *self,
+                               GCancellable *cancellable,
+                               GAsyncReadyCallback callback,
+                               gpointer user_data)
+{
+  g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
+
+  g_task_set_source_tag (task, alcove_machine_list_pci_async);
+  return_call (task, "ListPci", NULL);
+}
+
+GVariant *
+alcove_machine_list_pci_finish (AlcoveMachine *self, GAsyncResult *result, GError **error)
+{
+  return alcove_machine_get_stats_finish (self, result, error);
+}
+
 /* Force off: ask, wait for the lock, then insist. */
 
 typedef struct

@@ -6,6 +6,7 @@
 #include "app/launch.h"
 #include "app/lock.h"
 #include "app/machine-private.h"
+#include "app/passthrough-starts.h"
 #include "app/paths.h"
 #include "app/saved.h"
 
@@ -668,6 +669,7 @@ on_launched (GObject *source, GAsyncResult *result, gpointer user_data)
       g_task_return_error (task, error);
       return;
     }
+  alcove_passthrough_starts_add (self->definition, NULL);
   alcove_machine_connect_async (self, g_task_get_cancellable (task), on_start_connected,
                                 g_object_ref (task));
 }

@@ -122,6 +122,14 @@ void alcove_machine_remove_pci_async (AlcoveMachine *self,
                                       GCancellable *cancellable,
                                       GAsyncReadyCallback callback,
                                       gpointer user_data);
+/* Functions of the host that the running machine has. */
+void alcove_machine_list_pci_async (AlcoveMachine *self,
+                                    GCancellable *cancellable,
+                                    GAsyncReadyCallback callback,
+                                    gpointer user_data);
+/* (transfer full): aa{sv}: ListPci in data/dbus. */
+GVariant *
+alcove_machine_list_pci_finish (AlcoveMachine *self, GAsyncResult *result, GError **error);
 /* Ends any save or snapshot of the machine that is under way. */
 void alcove_machine_cancel_save_async (AlcoveMachine *self,
                                        GCancellable *cancellable,
