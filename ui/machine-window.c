@@ -4,11 +4,13 @@
 #include <glib/gi18n.h>
 #include <unistd.h>
 
+#include "app/passthrough.h"
 #include "ui/accessible.h"
 #include "ui/compat.h"
 #include "ui/disks-page.h"
 #include "ui/display/display.h"
 #include "ui/machine-actions.h"
+#include "ui/passthrough-page.h"
 #include "ui/snapshots-page.h"
 #include "ui/spinner.h"
 #include "ui/state.h"
@@ -53,9 +55,11 @@ struct _AlcoveMachineWindow
   GtkButton *fullscreen_button;
   GtkToggleButton *snapshots_button;
   GtkToggleButton *disks_button;
-  GtkStack *pages; /* the machine, its snapshots, its disks */
+  GtkToggleButton *passthrough_button;
+  GtkStack *pages; /* the machine, its snapshots, its disks, the host's cards */
   AlcoveSnapshotsPage *snapshots_page;
   AlcoveDisksPage *disks_page;
+  AlcovePassthroughPage *passthrough_page;
   GtkStack *stack; /* of the machine */
   AlcoveDisplay *display;
   GtkRevealer *paused_revealer;
@@ -485,6 +489,64 @@ on_cleared (GObject *source, GAsyncResult *result, gpointer data)
   self->clear_source = g_timeout_add (CLEAR_MS, start_when_clear, self);
 }
 
+static void
+begin_start (AlcoveMachineWindow *self)
+{
+  self->starting = true;
+  g_clear_pointer (&self->start_error, g_free);
+  /* What is left of a machine that failed may still hold it. */
+  if (alcove_machine_is_active (self->machine))
+    alcove_machine_force_off_async (self->machine, NULL, on_cleared, hold_weakly (self));
+  else
+    start (self);
+  update (self);
+}
+
+static void
+on_start_anyway (gpointer data)
+{
+  AlcoveMachineWindow *self = data;
+
+  if (self->machine && !self->starting)
+    begin_start (self);
+}
+
+static void
+forget_start (gpointer data)
+{
+  g_autoptr (AlcoveMachineWindow) self = data;
+
+  if (!self->starting)
+    self->start_flags = ALCOVE_START_NONE;
+}
+
+/* Some cards do not come back from a reset: it is said before the host may need a restart, not after. */
+static void
+on_risk_known (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autoptr (AlcoveMachineWindow) self = take_weak (data);
+  g_autoptr (AlcoveCard) card =
+      alcove_machine_find_risky_card_finish (ALCOVE_MACHINE (source), result, NULL);
+  g_autofree char *body = NULL;
+
+  if (!self)
+    return;
+  if (!card)
+    {
+      begin_start (self);
+      return;
+    }
+  self->starting = false;
+  update (self);
+  body = g_strdup_printf (
+      _ ("%s was in a machine once since this computer started. It may not start a second time: "
+         "the machine, or the whole computer, may then hang until you restart it. Save your work "
+         "first."),
+      card->name);
+  alcove_compat_ask (GTK_WIDGET (self), _ ("Start with This Card Again?"), body, NULL,
+                     _ ("_Start Anyway"), TRUE, on_start_anyway, g_object_ref (self), forget_start);
+}
+
 /**
  * alcove_machine_window_start:
  *
@@ -498,12 +560,7 @@ alcove_machine_window_start (AlcoveMachineWindow *self)
   if (self->starting || (alcove_machine_is_active (self->machine) && !failed))
     return;
   self->starting = true;
-  g_clear_pointer (&self->start_error, g_free);
-  /* What is left of a machine that failed may still hold it. */
-  if (alcove_machine_is_active (self->machine))
-    alcove_machine_force_off_async (self->machine, NULL, on_cleared, hold_weakly (self));
-  else
-    start (self);
+  alcove_machine_find_risky_card_async (self->machine, NULL, on_risk_known, hold_weakly (self));
   update (self);
 }
 
@@ -557,21 +614,24 @@ on_grab_toggled (AlcoveMachineWindow *self)
     alcove_display_ungrab (self->display);
 }
 
-/* --- snapshots, disks --- */
+/* --- snapshots, disks, passthrough --- */
 
 /* At most one of the buttons is down. */
 static void
-show_page (AlcoveMachineWindow *self,
-           GtkToggleButton *button,
-           GtkToggleButton *other,
-           const char *page)
+show_page (AlcoveMachineWindow *self, GtkToggleButton *button, const char *page)
 {
+  GtkToggleButton *const buttons[] = { self->snapshots_button, self->disks_button,
+                                       self->passthrough_button };
   bool wanted = gtk_toggle_button_get_active (button);
 
-  if (wanted)
-    gtk_toggle_button_set_active (other, FALSE);
-  else if (gtk_toggle_button_get_active (other))
-    return;
+  for (gsize i = 0; i < G_N_ELEMENTS (buttons); i++)
+    {
+      if (buttons[i] == button || !gtk_toggle_button_get_active (buttons[i]))
+        continue;
+      if (!wanted)
+        return; /* that one's page comes */
+      gtk_toggle_button_set_active (buttons[i], FALSE);
+    }
   gtk_stack_set_visible_child_name (self->pages, wanted ? page : "machine");
   if (!wanted && g_str_equal (gtk_stack_get_visible_child_name (self->stack), "screen"))
     gtk_widget_grab_focus (GTK_WIDGET (self->display));
@@ -580,13 +640,19 @@ show_page (AlcoveMachineWindow *self,
 static void
 on_snapshots_toggled (AlcoveMachineWindow *self)
 {
-  show_page (self, self->snapshots_button, self->disks_button, "snapshots");
+  show_page (self, self->snapshots_button, "snapshots");
 }
 
 static void
 on_disks_toggled (AlcoveMachineWindow *self)
 {
-  show_page (self, self->disks_button, self->snapshots_button, "disks");
+  show_page (self, self->disks_button, "disks");
+}
+
+static void
+on_passthrough_toggled (AlcoveMachineWindow *self)
+{
+  show_page (self, self->passthrough_button, "passthrough");
 }
 
 static void
@@ -731,6 +797,7 @@ alcove_machine_window_class_init (AlcoveMachineWindowClass *klass)
 
   g_type_ensure (ALCOVE_TYPE_DISPLAY);
   g_type_ensure (ALCOVE_TYPE_DISKS_PAGE);
+  g_type_ensure (ALCOVE_TYPE_PASSTHROUGH_PAGE);
   g_type_ensure (ALCOVE_TYPE_SNAPSHOTS_PAGE);
   g_type_ensure (ALCOVE_TYPE_SPINNER);
   gtk_widget_class_set_template_from_resource (widget_class,
@@ -749,9 +816,11 @@ alcove_machine_window_class_init (AlcoveMachineWindowClass *klass)
   BIND (fullscreen_button);
   BIND (snapshots_button);
   BIND (disks_button);
+  BIND (passthrough_button);
   BIND (pages);
   BIND (snapshots_page);
   BIND (disks_page);
+  BIND (passthrough_page);
   BIND (stack);
   BIND (display);
   BIND (paused_revealer);
@@ -768,6 +837,7 @@ alcove_machine_window_class_init (AlcoveMachineWindowClass *klass)
   gtk_widget_class_bind_template_callback (widget_class, on_grab_toggled);
   gtk_widget_class_bind_template_callback (widget_class, on_snapshots_toggled);
   gtk_widget_class_bind_template_callback (widget_class, on_disks_toggled);
+  gtk_widget_class_bind_template_callback (widget_class, on_passthrough_toggled);
   gtk_widget_class_bind_template_callback (widget_class, on_grabbed_changed);
   gtk_widget_class_bind_template_callback (widget_class, on_connected_changed);
   gtk_widget_class_bind_template_callback (widget_class, on_released);
@@ -818,6 +888,7 @@ alcove_machine_window_new (GtkApplication *application, AlcoveMachine *machine, 
   g_signal_connect_swapped (machine, "notify", G_CALLBACK (update), self);
   alcove_snapshots_page_set_machine (self->snapshots_page, machine);
   alcove_disks_page_set_machine (self->disks_page, machine);
+  alcove_passthrough_page_set_machine (self->passthrough_page, machine);
   alcove_display_set_resize_func (self->display, resize, self, NULL);
   g_settings_bind (settings, "resize-guest", self->display, "resize-guest", G_SETTINGS_BIND_GET);
   g_settings_bind (settings, "release-chord", self->display, "release-chord", G_SETTINGS_BIND_GET);

@@ -7,7 +7,8 @@
  * The folder in ALCOVE_FAKE_DIR steers it: every event is appended to "log" there; if "fail-start"
  * exists its contents are what the start fails with; "drawables" makes the picture come as
  * drawables; "no-tablet" leaves only a mouse; "linger" keeps the process after a fault; a snapshot goes on
- * until it is cancelled while there is "slow-snapshot"; with "keep-disks" the guest releases none. SIGUSR1 is a guest that dies of a fault.
+ * until it is cancelled while there is "slow-snapshot"; with "keep-disks" the guest releases none,
+ * with "keep-cards" no card; with "no-cards" none can be plugged in. SIGUSR1 is a guest that dies of a fault.
  */
 #include <gio/gio.h>
 #include <gio/gunixfdlist.h>
@@ -32,6 +33,7 @@ typedef struct
   SpiceFixture *screen;
   guint keys;
   GDBusMethodInvocation *snapshot; /* (nullable) one that is not answered yet */
+  GHashTable *cards;               /* names of [pci NAME] -> host */
 } Fake;
 
 static void
@@ -339,6 +341,84 @@ on_remove_disk (Fake *fake,
   return TRUE;
 }
 
+/* The value of a line "key=..." or "key = ...". (transfer full) (nullable) */
+static char *
+dup_line (const char *text, const char *key)
+{
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+
+  for (char **line = lines; *line; line++)
+    if (g_str_has_prefix (*line, key) && strchr (*line, '='))
+      return g_strstrip (g_strdup (strchr (*line, '=') + 1));
+  return NULL;
+}
+
+static gboolean
+on_add_pci (Fake *fake,
+            GDBusMethodInvocation *invocation,
+            const char *const *groups,
+            AlcoveMachine1 *machine)
+{
+  if (flag (fake, "no-cards", NULL))
+    {
+      g_dbus_method_invocation_return_dbus_error (invocation, "io.github.alcove_vm.Error.Busy",
+                                                  "[pci gpu]: 0000:0d:00.0 is still used by "
+                                                  "Xorg (process 12): end that program first");
+      return TRUE;
+    }
+  for (guint i = 0; groups[i]; i++)
+    {
+      g_autofree char *host = dup_line (groups[i], "host");
+      const char *name = groups[i] + strlen ("[pci ");
+
+      g_hash_table_replace (fake->cards, g_strndup (name, strcspn (name, "]")),
+                            g_steal_pointer (&host));
+      note (fake, "add-pci %.*s", (int)strcspn (groups[i], "\n"), groups[i]);
+    }
+  alcove_machine1_complete_add_pci (machine, invocation, groups);
+  return TRUE;
+}
+
+static gboolean
+on_remove_pci (Fake *fake,
+               GDBusMethodInvocation *invocation,
+               const char *name,
+               GVariant *options,
+               AlcoveMachine1 *machine)
+{
+  if (flag (fake, "keep-cards", NULL))
+    {
+      g_dbus_method_invocation_return_dbus_error (invocation, "io.github.alcove_vm.Error.Failed",
+                                                  "The guest does not release the device");
+      return TRUE;
+    }
+  note (fake, "remove-pci %s", name);
+  g_hash_table_remove_all (fake->cards);
+  alcove_machine1_complete_remove_pci (machine, invocation);
+  return TRUE;
+}
+
+static gboolean
+on_list_pci (Fake *fake, GDBusMethodInvocation *invocation, AlcoveMachine1 *machine)
+{
+  GVariantBuilder list;
+  GHashTableIter iter;
+  gpointer name, host;
+
+  g_variant_builder_init (&list, G_VARIANT_TYPE ("aa{sv}"));
+  g_hash_table_iter_init (&iter, fake->cards);
+  while (g_hash_table_iter_next (&iter, &name, &host))
+    {
+      g_variant_builder_open (&list, G_VARIANT_TYPE ("a{sv}"));
+      g_variant_builder_add (&list, "{sv}", "name", g_variant_new_string (name));
+      g_variant_builder_add (&list, "{sv}", "host", g_variant_new_string (host));
+      g_variant_builder_add (&list, "{sv}", "leaving", g_variant_new_boolean (FALSE));
+      g_variant_builder_close (&list);
+    }
+  alcove_machine1_complete_list_pci (machine, invocation, g_variant_builder_end (&list));
+  return TRUE;
+}
+
 static gboolean
 on_eject_medium (Fake *fake,
                  GDBusMethodInvocation *invocation,
@@ -354,6 +434,8 @@ on_eject_medium (Fake *fake,
 static void export(Fake *fake, AlcoveDefinition *definition)
 {
   const AlcoveMachineConfig *config = alcove_definition_get_machine (definition);
+  guint n_pcis;
+  const AlcovePciConfig *const *pcis = alcove_definition_get_pcis (definition, &n_pcis);
   static const struct
   {
     const char *signal;
@@ -375,6 +457,9 @@ static void export(Fake *fake, AlcoveDefinition *definition)
     { "handle-add-disk", G_CALLBACK (on_add_disk) },
     { "handle-remove-disk", G_CALLBACK (on_remove_disk) },
     { "handle-eject-medium", G_CALLBACK (on_eject_medium) },
+    { "handle-add-pci", G_CALLBACK (on_add_pci) },
+    { "handle-remove-pci", G_CALLBACK (on_remove_pci) },
+    { "handle-list-pci", G_CALLBACK (on_list_pci) },
   };
 
   fake->machine = alcove_machine1_skeleton_new ();
@@ -382,6 +467,9 @@ static void export(Fake *fake, AlcoveDefinition *definition)
   alcove_machine1_set_name (fake->machine, config->title);
   alcove_machine1_set_version (fake->machine, ALCOVE_VERSION);
   alcove_machine1_set_pid (fake->machine, (guint)getpid ());
+  fake->cards = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  for (guint i = 0; i < n_pcis; i++)
+    g_hash_table_insert (fake->cards, g_strdup (pcis[i]->base.name), g_strdup (pcis[i]->host));
   for (gsize i = 0; i < G_N_ELEMENTS (calls); i++)
     g_signal_connect_swapped (fake->machine, calls[i].signal, calls[i].handler, fake);
 }
@@ -453,6 +541,7 @@ main (int argc, char **argv)
   spice_fixture_free (fake.screen);
   g_object_unref (fake.machine);
   g_main_loop_unref (fake.loop);
+  g_hash_table_unref (fake.cards);
   g_free (fake.fake_dir);
   return 0;
 }
