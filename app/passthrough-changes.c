@@ -9,8 +9,8 @@
 #include "app/conf-file.h"
 #include "app/definition-pci.h"
 #include "app/lock.h"
-#include "app/passthrough-private.h"
 #include "app/passthrough-starts.h"
+#include "app/pci-access.h"
 #include "vfio/bind/bind.h"
 
 typedef struct
@@ -459,25 +459,68 @@ keep_taken (VfioLedger *ledger, GArray *addresses)
     }
 }
 
+static gboolean
+release_directly (GArray *addresses, GError **error)
+{
+  VfioBindHost host;
+  gboolean good;
+
+  if (!alcove_pci_open (TRUE, &host, error))
+    return FALSE;
+  good = vfio_bind_give_back (&host, (const VfioAddress *)(gpointer)addresses->data, addresses->len,
+                              geteuid () == 0 ? BIND_ANY_UID : getuid (), FALSE, NULL, error);
+  alcove_pci_close (&host);
+  if (!good && error != NULL)
+    alcove_pci_convert_error (*error);
+  return good;
+}
+
+static gboolean
+release_by_helper (GArray *addresses, GCancellable *cancellable, GError **error)
+{
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+  g_autoptr (GDBusConnection) bus = alcove_pci_helper_connect (NULL);
+  g_autoptr (GVariant) answer = NULL;
+  g_auto (GStrv) list = NULL;
+  gboolean missing = bus == NULL;
+
+  for (guint i = 0; i < addresses->len; i++)
+    {
+      char text[VFIO_ADDRESS_TEXT_SIZE];
+
+      g_strv_builder_add (builder,
+                          vfio_address_format (g_array_index (addresses, VfioAddress, i), text));
+    }
+  list = g_strv_builder_end (builder);
+  if (bus != NULL)
+    answer = alcove_pci_helper_call (bus, "Release", g_variant_new ("(^as)", list), cancellable,
+                                     &missing, error);
+  if (answer == NULL && missing)
+    {
+      g_clear_error (error);
+      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_FAILED,
+                   "Giving a device back takes root's rights, and alcove-helper is not installed: "
+                   "install it, or run \"sudo alcove pci release %s\"",
+                   list[0]);
+    }
+  return answer != NULL;
+}
+
 static void
 release_in_thread (GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
-  AlcoveCard *card = data;
-  g_autoptr (GArray) addresses = new_addresses (card);
+  g_autoptr (GArray) addresses = new_addresses (data);
   GError *error = NULL;
-  g_autoptr (VfioTree) tree = vfio_tree_open_host (&error);
-  g_autoptr (VfioLedger) ledger =
-      tree != NULL ? alcove_passthrough_open_ledger (tree, &error) : NULL;
-  const VfioBindHost host = { .tree = tree, .ledger = ledger, .ops = &vfio_bind_ops_kernel };
-  gboolean good = ledger != NULL;
+  VfioBindHost host;
+  gboolean good = alcove_pci_open (FALSE, &host, &error), direct;
 
   if (good)
     {
-      keep_taken (ledger, addresses);
-      good = addresses->len == 0 ||
-             vfio_bind_give_back (&host, (const VfioAddress *)(gpointer)addresses->data,
-                                  addresses->len, geteuid () == 0 ? BIND_ANY_UID : getuid (), FALSE,
-                                  NULL, &error);
+      direct = alcove_pci_may_write (host.tree);
+      keep_taken (host.ledger, addresses);
+      alcove_pci_close (&host);
+      good = addresses->len == 0 || (direct ? release_directly (addresses, &error)
+                                            : release_by_helper (addresses, cancellable, &error));
     }
   return_result (task, good, error);
 }

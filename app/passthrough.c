@@ -7,9 +7,9 @@
 
 #include "app/definition-pci.h"
 #include "app/lock.h"
-#include "app/passthrough-private.h"
 #include "app/passthrough-starts.h"
 #include "app/paths.h"
+#include "app/pci-access.h"
 #include "vfio/bind/bind.h"
 #include "vfio/host/checks.h"
 
@@ -484,7 +484,7 @@ look_in_thread (GTask *task, gpointer source, gpointer data, GCancellable *cance
 {
   Look *look = data;
   GError *error = NULL;
-  VfioBindHost host = { .tree = vfio_tree_open_host (&error), .ops = &vfio_bind_ops_kernel };
+  VfioBindHost host;
   const VfioDemand demand = { .memory = look->memory };
   g_autoptr (VfioInventory) inventory = NULL;
   g_autoptr (VfioQuirks) quirks = NULL;
@@ -492,12 +492,14 @@ look_in_thread (GTask *task, gpointer source, gpointer data, GCancellable *cance
   g_autofree char *boot = NULL;
   AlcoveCards *cards;
 
+  /* A ledger that is not believed keeps nobody from looking. */
+  if (!alcove_pci_open (FALSE, &host, NULL))
+    host = (VfioBindHost){ .tree = vfio_tree_open_host (&error), .ops = &vfio_bind_ops_kernel };
   if (host.tree == NULL)
     {
       g_task_return_error (task, error);
       return;
     }
-  host.ledger = alcove_passthrough_open_ledger (host.tree, NULL);
   boot = vfio_ledger_dup_boot (host.tree);
   inventory = vfio_inventory_new (host.tree);
   quirks = vfio_quirks_load (NULL);
@@ -519,8 +521,7 @@ look_in_thread (GTask *task, gpointer source, gpointer data, GCancellable *cance
       g_ptr_array_add (cards->cards, make_card (look, &host, verdict, boot));
     }
   add_missing (cards, look, inventory);
-  vfio_ledger_free (host.ledger);
-  vfio_tree_free (host.tree);
+  alcove_pci_close (&host);
   g_task_return_pointer (task, cards, alcove_cards_unref);
 }
 
@@ -578,16 +579,6 @@ alcove_machine_look_at_cards_finish (AlcoveMachine *self, GAsyncResult *result, 
 {
   g_return_val_if_fail (g_task_is_valid (result, self), NULL);
   return g_task_propagate_pointer (G_TASK (result), error);
-}
-
-VfioLedger *
-alcove_passthrough_open_ledger (VfioTree *tree, GError **error)
-{
-  g_autofree char *folder = vfio_tree_is_live (tree) ? g_strdup (BIND_LEDGER_FOLDER)
-                                                     : g_build_filename (vfio_tree_get_root (tree),
-                                                                         BIND_LEDGER_FOLDER, NULL);
-
-  return vfio_ledger_open (folder, FALSE, error);
 }
 
 /* ---- before a start ---- */

@@ -4,10 +4,12 @@
 #include "app/passthrough.h"
 
 #include <string.h>
+#include <unistd.h>
 #include "app-dirs.h"
 #include "app/definition-pci.h"
 #include "app/passthrough-starts.h"
 #include "tests/unit/vfio/host/fake-host.h"
+#include "vfio/bind/ledger.h"
 
 #define GPU   "0000:0d:00.0"
 #define SOUND "0000:0d:00.1"
@@ -232,6 +234,49 @@ test_places (void)
   g_assert_cmpuint (count_given (machine), ==, 0);
 }
 
+/* Taken and not given back: told, and given back by who may do it, whose refusal is heard. */
+static void
+check_kept (const char *changes, const char *refusal)
+{
+  g_autoptr (FakeHost) host = use_host ("desktop", changes);
+  g_autoptr (AlcoveMachine) machine = create ("kept", "");
+  g_autofree char *folder = g_build_filename (host->folder, BIND_LEDGER_FOLDER, NULL);
+  g_autofree char *parent = g_path_get_dirname (folder);
+  g_autofree char *boot = vfio_ledger_dup_boot (host->tree);
+  VfioBinding binding = { .vendor = 0x10de, .device = 0x2484, .uid = getuid (), .boot = boot };
+  g_autoptr (VfioLedger) ledger = NULL;
+  g_autoptr (AlcoveCard) before = look_at (machine, GPU);
+  g_autoptr (AlcoveCard) card = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (before->kept);
+  /* What was never taken is given back at once. */
+  g_assert_true (change (machine, GPU, alcove_machine_release_card_async, &error));
+  g_assert_cmpint (g_mkdir_with_parents (parent, 0755), ==, 0);
+  ledger = vfio_ledger_open (folder, TRUE, &error);
+  g_assert_no_error (error);
+  g_assert_true (vfio_address_parse (GPU, &binding.address));
+  binding.driver = (char *)"nouveau";
+  g_assert_true (vfio_ledger_lock (ledger, &error));
+  g_assert_true (vfio_ledger_put (ledger, &binding, &error));
+  vfio_ledger_unlock (ledger);
+  card = look_at (machine, GPU);
+  g_assert_true (card->kept);
+  g_assert_cmpint (card->state, ==, ALCOVE_CARD_FREE);
+  /* No kernel moves the driver here, which is seen and said. */
+  g_assert_false (change (machine, GPU, alcove_machine_release_card_async, &error));
+  g_assert_nonnull (strstr (error->message, refusal));
+}
+
+static void
+test_kept (void)
+{
+  check_kept (BOUND "file /sys/bus/pci/drivers_probe \"\"", GPU);
+  /* Without the right, and without the helper. */
+  g_setenv ("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", TRUE);
+  check_kept (BOUND, "sudo alcove pci release " GPU);
+}
+
 static void
 test_second_start (void)
 {
@@ -272,6 +317,7 @@ main (int argc, char **argv)
   g_test_add_func ("/app/passthrough/no-isolation", test_no_isolation);
   g_test_add_func ("/app/passthrough/give", test_give);
   g_test_add_func ("/app/passthrough/places", test_places);
+  g_test_add_func ("/app/passthrough/kept", test_kept);
   g_test_add_func ("/app/passthrough/second-start", test_second_start);
   status = g_test_run ();
   app_dirs_finish ();
