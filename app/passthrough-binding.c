@@ -189,8 +189,8 @@ prepare_helper (AlcoveBinding *binding,
   if (bound)
     {
       gboolean ignored;
-      g_autoptr (GVariant) back = alcove_pci_helper_call (
-          binding->bus, "Release", g_variant_new ("(^as)", addresses), NULL, &ignored, NULL);
+
+      (void)call (binding, "Release", g_variant_new ("(^as)", addresses), NULL, &ignored, NULL);
     }
   if (!missing)
     {
