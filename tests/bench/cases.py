@@ -9,6 +9,7 @@ import sys
 import time
 
 import disk_cases  # noqa: F401 (registers its own)
+import passed_cases  # noqa: F401
 from registry import CASES, CMDLINE, case, pairs_of, small_guest
 from stats import Metric
 from vmms import (SLOW, BenchError, Guest, Running, exits_payload, first_firmware, floor,

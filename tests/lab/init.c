@@ -166,6 +166,11 @@ enter_root (void)
   mount_or_fail ("/dev", "/new/dev", NULL, MS_MOVE, NULL);
   mount_or_fail ("/proc", "/new/proc", NULL, MS_MOVE, NULL);
   mount_or_fail ("/sys", "/new/sys", NULL, MS_MOVE, NULL);
+  /* Seen from inside, so that programs can tell what the root lies on. */
+  mkdir ("/new/lower", 0755);
+  mkdir ("/new/upper", 0755);
+  mount_or_fail ("/lower", "/new/lower", NULL, MS_MOVE, NULL);
+  mount_or_fail ("/upper", "/new/upper", NULL, MS_MOVE, NULL);
   if (chdir ("/new") < 0 || mount (".", "/", NULL, MS_MOVE, NULL) < 0 || chroot (".") < 0 ||
       chdir ("/") < 0)
     fail ("changing to the new root");
