@@ -153,9 +153,19 @@ add_users (AlcoveCardRow *self)
   gtk_box_append (self->body, new_label (line));
 }
 
+/* A machine has it: that it is in use is no obstacle then. */
 static bool
-is_said (GPtrArray *host, const AlcoveCardCheck *check)
+is_out (const AlcoveCard *card)
 {
+  return card->state == ALCOVE_CARD_LIVE || card->state == ALCOVE_CARD_LEAVING ||
+         card->state == ALCOVE_CARD_ELSEWHERE;
+}
+
+static bool
+is_said (const AlcoveCard *card, GPtrArray *host, const AlcoveCardCheck *check)
+{
+  if (is_out (card) && g_str_equal (check->id, "in-use"))
+    return true;
   for (guint i = 0; i < host->len; i++)
     {
       const AlcoveCardCheck *other = g_ptr_array_index (host, i);
@@ -189,7 +199,7 @@ add_checks (AlcoveCardRow *self, GPtrArray *host)
     {
       const AlcoveCardCheck *check = g_ptr_array_index (self->card->checks, i);
 
-      if (is_said (host, check))
+      if (is_said (self->card, host, check))
         continue;
       if (is_urgent (self->card, check))
         gtk_box_append (self->body, alcove_check_view_new (check));
@@ -220,7 +230,8 @@ show_verdict (AlcoveCardRow *self)
 
   gtk_image_set_from_icon_name (self->verdict_icon, alcove_verdict_get_icon (verdict));
   gtk_label_set_text (self->verdict, card->summary);
-  gtk_widget_set_visible (gtk_widget_get_parent (GTK_WIDGET (self->verdict)), !card->missing);
+  gtk_widget_set_visible (gtk_widget_get_parent (GTK_WIDGET (self->verdict)),
+                          !card->missing && !is_out (card));
   if (css_class)
     gtk_widget_add_css_class (GTK_WIDGET (self->verdict_icon), css_class);
 }
@@ -263,7 +274,8 @@ show (AlcoveCardRow *self, GPtrArray *host)
   if (card->mates->len > 0)
     add_parts (self, _ ("Comes along: the host loses these too while a machine has the card"),
                card->mates);
-  add_users (self);
+  if (!is_out (card))
+    add_users (self);
   add_checks (self, host);
   gtk_widget_set_visible (GTK_WIDGET (self->body),
                           gtk_widget_get_first_child (GTK_WIDGET (self->body)) != NULL);

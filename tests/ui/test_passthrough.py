@@ -221,10 +221,15 @@ def test_running(desk):
     desk.clear_flag("no-cards")
     open_steps(desk, GPU)
     desk.find(contains="Plug the card into the running machine")
+    make_host(desk, "desktop", BOUND + 'file /dev/vfio/15 ""\nprocess 9 alcove-vmm /dev/vfio/15')
+    said = desk.run("pci", "check", "0000:0d:00.0").stdout
+    check("used by alcove-vmm" in said, "nobody uses the card")
     desk.press("Give", "push button")
     desk.wait_log("add-pci [pci gpu]")
     desk.find(contains="In use by this machine")
     wait_for("all of the card in machine.conf", lambda: has_card(folder))
+    check(not desk.look(contains="Needs a step", under=row(desk, GPU)),
+          "the machine is in its own way")
     desk.picture("82-live")
     desk.press(contains="back to the host now", role="push button")
     desk.find(contains="out of the Running Machine?")
