@@ -55,6 +55,7 @@ struct _UserBackend
   GQueue frames;     /* GBytes that the device had no room for */
   gboolean received; /* since the last flush */
   gboolean stale;    /* slirp's sockets may have changed */
+  gboolean resolved; /* the guest said what address it has */
   guint8 *packet;    /* NET_FRAME_MAX */
   guint64 n_dropped, n_guest_errors;
 };
@@ -403,7 +404,10 @@ user_send (NetBackend *backend, const struct iovec *iov, guint n_iov)
       length += piece;
     }
   if (length >= 14)
-    slirp_input (user->slirp, user->packet, length);
+    {
+      slirp_input (user->slirp, user->packet, length);
+      user->resolved |= user->packet[12] == 0x08 && user->packet[13] == 0x06; /* ARP */
+    }
   user->stale = TRUE;
   return TRUE;
 }
@@ -413,8 +417,13 @@ user_flush (NetBackend *backend)
 {
   UserBackend *user = (UserBackend *)backend;
 
+  /* What slirp holds back until it knows the guest's address goes out in a poll, and without any
+   * connection it asks for none: the reset that ends a connection of before a restore was lost. */
+  if (user->resolved)
+    slirp_pollfds_poll (user->slirp, 0, on_get_revents, user);
   if (user->stale)
     refresh (user);
+  user->resolved = FALSE;
   finish_batch (user);
 }
 

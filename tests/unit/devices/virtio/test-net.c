@@ -596,6 +596,92 @@ test_user_ipv6 (Fixture *f, gconstpointer data)
 }
 
 static void
+send_frame (Fixture *f, const guint8 *frame, gsize length)
+{
+  guint8 whole[NET_HDR_LEN + 128] = { 0 };
+  HarnessSegment segment = { f->d.arena + TX_BASE, NET_HDR_LEN + length, FALSE };
+
+  g_assert_cmpuint (length, <=, 128);
+  memcpy (whole + NET_HDR_LEN, frame, length);
+  harness_write (f->d.h, f->d.arena + TX_BASE, whole, NET_HDR_LEN + length);
+  harness_ring_send (&f->d.rings[1], &segment, 1);
+  virtio_driver_kick (&f->d, 1);
+}
+
+/* The next frame that came in; its length without the header, 0 for none. */
+static gsize
+take_frame (Fixture *f, guint8 *ret_frame, gsize size)
+{
+  guint8 whole[NET_HDR_LEN + 256];
+  HarnessUsed used;
+
+  if (!harness_ring_take_used (&f->d.rings[0], &used))
+    return 0;
+  g_assert_cmpuint (used.length, <=, sizeof whole);
+  harness_read (f->d.h, harness_read_le (f->d.h, f->d.rings[0].desc + 16 * used.id, 8), whole,
+                used.length);
+  memcpy (ret_frame, whole + NET_HDR_LEN, MIN (size, used.length - NET_HDR_LEN));
+  return used.length - NET_HDR_LEN;
+}
+
+static guint16
+sum_words (guint32 sum, const guint8 *data, gsize length)
+{
+  for (gsize i = 0; i < length; i += 2)
+    sum += data[i] << 8 | data[i + 1];
+  while (sum >> 16)
+    sum = (sum & 0xffff) + (sum >> 16);
+  return (guint16)~sum;
+}
+
+/* After a restore the guest goes on with connections that nothing knows any more, and nothing knows
+ * the guest's address: asked for it, and told, the reset must reach it at once. */
+static void
+test_user_reset (Fixture *f, gconstpointer data)
+{
+  static const guint8 guest[] = { 0x52, 0x54, 0, 0x12, 0x34, 0x56 };
+  static const guint8 host[] = { 0x52, 0x55, 10, 0, 2, 2 };
+  guint8 segment[54] = { 0 }, arp[42] = { 0 }, answer[256];
+  guint8 *ip = segment + 14, *tcp = segment + 34;
+  guint16 sum;
+  gsize length;
+
+  memcpy (segment, host, 6);
+  memcpy (segment + 6, guest, 6);
+  memcpy (segment + 12, "\x08\x00\x45\x00\x00\x28\x00\x01\x00\x00\x40\x06", 12);
+  memcpy (ip + 12, "\x0a\x00\x02\x0f\x0a\x00\x02\x02", 8);
+  sum = sum_words (0, ip, 20);
+  ip[10] = sum >> 8;
+  ip[11] = sum & 0xff;
+  /* Port 40000 to 7, a sequence and an acknowledgement, ACK. */
+  memcpy (tcp, "\x9c\x40\x00\x07\x00\x00\x10\x00\x00\x00\x20\x00\x50\x10\xff\xff", 16);
+  sum = sum_words (6 + 20, ip + 12, 28);
+  tcp[16] = sum >> 8;
+  tcp[17] = sum & 0xff;
+  virtio_driver_start (&f->d, ALL, 3);
+  give_buffers (f, 8, 0x800);
+  send_frame (f, segment, sizeof segment);
+  length = take_frame (f, answer, sizeof answer);
+  g_assert_cmpuint (length, >=, 42);
+  g_assert_cmpmem (answer + 12, 2, "\x08\x06", 2);
+  g_assert_cmpuint (answer[21], ==, 1); /* who has 10.0.2.15? */
+  g_assert_cmpmem (answer + 38, 4, "\x0a\x00\x02\x0f", 4);
+
+  memcpy (arp, host, 6);
+  memcpy (arp + 6, guest, 6);
+  memcpy (arp + 12, "\x08\x06\x00\x01\x08\x00\x06\x04\x00\x02", 10);
+  memcpy (arp + 22, guest, 6);
+  memcpy (arp + 28, "\x0a\x00\x02\x0f", 4);
+  memcpy (arp + 32, answer + 22, 10);
+  send_frame (f, arp, sizeof arp);
+  length = take_frame (f, answer, sizeof answer);
+  g_assert_cmpuint (length, >=, 54);
+  g_assert_cmpmem (answer, 6, guest, 6);
+  g_assert_cmpuint (answer[23], ==, 6);
+  g_assert_cmpuint (answer[47] & 4, ==, 4); /* RST */
+}
+
+static void
 test_user_garbage (Fixture *f, gconstpointer data)
 {
   g_autoptr (GRand) rand = g_rand_new_with_seed (99);
@@ -668,6 +754,7 @@ main (int argc, char **argv)
   ADD ("hostile", test_hostile, NULL, set_up);
   ADD ("user/dhcp", test_user_dhcp, NULL, set_up_user);
   ADD ("user/ipv6", test_user_ipv6, NULL, set_up_user);
+  ADD ("user/reset", test_user_reset, NULL, set_up_user);
   ADD ("user/garbage", test_user_garbage, NULL, set_up_user);
   g_test_add_func ("/virtio/net/errors", test_errors);
   g_test_add_func ("/virtio/net/bad-mac", test_bad_mac);
