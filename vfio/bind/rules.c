@@ -110,7 +110,7 @@ check_used (const VfioBindHost *host, const VfioFunction *function, GError **err
       if (disk->root || disk->swap || (disk->mounts != NULL && disk->mounts[0] != NULL))
         {
           g_set_error (
-              error, VMM_ERROR, VMM_ERROR_BUSY,
+              error, VMM_ERROR, disk->root ? VMM_ERROR_NOT_SUPPORTED : VMM_ERROR_BUSY,
               "%s (%s) has the disk %s, which this host %s: taking it away would lose what "
               "is not written yet",
               function->id, function->name, disk->name,

@@ -215,6 +215,31 @@ test_in_use (Fixture *f, gconstpointer data)
   assert_unchanged (f);
 }
 
+/* What the host cannot be without, and what somebody uses. */
+static void
+test_needed (Fixture *f, gconstpointer data)
+{
+#define DISK "sys/devices/pci0000:00/" FAKE_NVME "/nvme/nvme0/nvme0n1"
+#define DRM  "sys/devices/pci0000:00/" FAKE_GPU "/drm/card0"
+  g_autofree char *now = NULL, *before = NULL;
+
+  fake_kernel_put (&f->k, DISK "/dev", "259:0\n");
+  fake_kernel_link (&f->k, "sys/class/block/nvme0n1", "../../../" DISK);
+  fake_kernel_link (&f->k, "sys/dev/block/259:0", "../../../" DISK);
+  fake_kernel_put (&f->k, "proc/1/mountinfo", "22 1 259:0 / / rw - ext4 /dev/nvme0n1 rw\n");
+  fake_kernel_put (&f->k, DRM "/dev", "226:0\n");
+  fake_kernel_put (&f->k, DRM "/uevent", "MAJOR=226\nMINOR=0\nDEVNAME=dri/card0\n");
+  fake_kernel_link (&f->k, "sys/dev/char/226:0", "../../../" DRM);
+  fake_kernel_add_process (&f->k, 1893, "gnome-shell", "dri/card0");
+  before = fake_kernel_dup_state (&f->k);
+  refused (f, FAKE_NVME, VMM_ERROR_NOT_SUPPORTED, "runs from");
+  refused (f, FAKE_GPU " " FAKE_SOUND, VMM_ERROR_BUSY, "gnome-shell (process 1893");
+  fake_kernel_put (&f->k, "proc/1/mountinfo", "22 1 259:0 / /data rw - ext4 /dev/nvme0n1 rw\n");
+  refused (f, FAKE_NVME, VMM_ERROR_BUSY, "has mounted");
+  now = fake_kernel_dup_state (&f->k);
+  g_assert_cmpstr (now, ==, before);
+}
+
 static void
 test_no_vfio (Fixture *f, gconstpointer data)
 {
@@ -632,6 +657,7 @@ main (int argc, char **argv)
     { "/vfio/bind/again", test_again },
     { "/vfio/bind/rules", test_rules },
     { "/vfio/bind/in-use", test_in_use },
+    { "/vfio/bind/needed", test_needed },
     { "/vfio/bind/no-vfio", test_no_vfio },
     { "/vfio/bind/complete", test_complete },
     { "/vfio/bind/dry-run", test_dry_run },
