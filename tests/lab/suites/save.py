@@ -118,7 +118,7 @@ def cycles(suite, machine, server, n):
     print(f'# save {max(t[0] for t in taken):.2f} s, process to ready '
           f'{max(t[1] for t in taken):.2f} s at most; {turns(machine)} turns of the checker')
     left = [i for i in range(n) if os.path.exists(suite.path(f'saved-{i}'))]
-    limit = time.monotonic() + 20 * SLOW
+    limit = time.monotonic() + 60 * SLOW    # it has a low priority, and the guest never rests
     while left and time.monotonic() < limit:
         time.sleep(0.5)
         left = [i for i in left if os.path.exists(suite.path(f'saved-{i}'))]
