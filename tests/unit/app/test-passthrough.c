@@ -29,18 +29,9 @@ wait_for (GAsyncResult **result)
   return *result;
 }
 
-static FakeHost *
-use_host (const char *name, const char *changes)
-{
-  FakeHost *host = fake_host_new (name, changes);
-
-  g_setenv ("ALCOVE_HOST_ROOT", host->folder, TRUE);
-  return host;
-}
-
-/* A machine on disk; extra: more groups. */
+/* A machine on disk, on that host; extra: more groups. */
 static AlcoveMachine *
-create (const char *name, const char *extra)
+create (const FakeHost *host, const char *name, const char *extra)
 {
   g_autofree char *parent = alcove_paths_dup_machines ();
   g_autofree char *folder = g_build_filename (parent, name, NULL);
@@ -49,6 +40,7 @@ create (const char *name, const char *extra)
   g_autofree char *text = g_strdup_printf (
       "[machine]\nuuid=%s\nname=%s\nmemory=1024\nfirmware=bios\nos=fake\n%s", uuid, name, extra);
 
+  g_setenv ("ALCOVE_HOST_ROOT", host->folder, TRUE);
   g_assert_cmpint (g_mkdir_with_parents (folder, 0700), ==, 0);
   g_assert_true (g_file_set_contents (conf, text, -1, NULL));
   return alcove_machine_new (folder);
@@ -125,8 +117,8 @@ count_given (AlcoveMachine *machine)
 static void
 test_look (void)
 {
-  g_autoptr (FakeHost) host = use_host ("desktop", "process 77 ollama /dev/dri/renderD129");
-  g_autoptr (AlcoveMachine) machine = create ("look", "[display screen]\n");
+  g_autoptr (FakeHost) host = fake_host_new ("desktop", "process 77 ollama /dev/dri/renderD129");
+  g_autoptr (AlcoveMachine) machine = create (host, "look", "[display screen]\n");
   g_autoptr (AlcoveCards) cards = look (machine);
   AlcoveCard *gpu = find (cards, GPU), *desktop = find (cards, "0000:0c:00.0");
   const AlcoveCardUser *user = g_ptr_array_index (gpu->users, 0);
@@ -159,8 +151,8 @@ test_look (void)
 static void
 test_mates (void)
 {
-  g_autoptr (FakeHost) host = use_host ("desktop", "function 0000:0f:00.3\ngroup 15");
-  g_autoptr (AlcoveMachine) machine = create ("mates", "");
+  g_autoptr (FakeHost) host = fake_host_new ("desktop", "function 0000:0f:00.3\ngroup 15");
+  g_autoptr (AlcoveMachine) machine = create (host, "mates", "");
   g_autoptr (AlcoveCards) cards = look (machine);
   AlcoveCard *gpu = find (cards, GPU);
 
@@ -174,8 +166,8 @@ static void
 test_no_isolation (void)
 {
   g_autoptr (FakeHost) host =
-      use_host ("desktop", "remove /sys/kernel/iommu_groups\nremove /sys/class/iommu");
-  g_autoptr (AlcoveMachine) machine = create ("off", "");
+      fake_host_new ("desktop", "remove /sys/kernel/iommu_groups\nremove /sys/class/iommu");
+  g_autoptr (AlcoveMachine) machine = create (host, "off", "");
   g_autoptr (AlcoveCards) cards = look (machine);
   const AlcoveCardCheck *check = g_ptr_array_index (cards->checks, 0);
 
@@ -188,8 +180,8 @@ test_no_isolation (void)
 static void
 test_give (void)
 {
-  g_autoptr (FakeHost) host = use_host ("desktop", NULL);
-  g_autoptr (AlcoveMachine) machine = create ("give", "");
+  g_autoptr (FakeHost) host = fake_host_new ("desktop", NULL);
+  g_autoptr (AlcoveMachine) machine = create (host, "give", "");
   g_autoptr (AlcoveCard) given = NULL;
   g_autoptr (GError) error = NULL;
   const AlcovePciConfig *gpu, *sound;
@@ -220,9 +212,9 @@ test_give (void)
 static void
 test_places (void)
 {
-  g_autoptr (FakeHost) host = use_host ("desktop", BOUND);
-  g_autoptr (AlcoveMachine) owner = create ("owner", "[pci gpu]\nhost=" GPU "\n");
-  g_autoptr (AlcoveMachine) machine = create ("places", "[pci gone]\nhost=0000:77:00.0\n");
+  g_autoptr (FakeHost) host = fake_host_new ("desktop", BOUND);
+  g_autoptr (AlcoveMachine) owner = create (host, "owner", "[pci gpu]\nhost=" GPU "\n");
+  g_autoptr (AlcoveMachine) machine = create (host, "places", "[pci gone]\nhost=0000:77:00.0\n");
   g_autoptr (AlcoveCards) cards = look (machine);
   AlcoveCard *gone = find (cards, "0000:77:00.0");
 
@@ -238,8 +230,8 @@ test_places (void)
 static void
 check_kept (const char *changes, const char *refusal)
 {
-  g_autoptr (FakeHost) host = use_host ("desktop", changes);
-  g_autoptr (AlcoveMachine) machine = create ("kept", "");
+  g_autoptr (FakeHost) host = fake_host_new ("desktop", changes);
+  g_autoptr (AlcoveMachine) machine = create (host, "kept", "");
   g_autofree char *folder = g_build_filename (host->folder, BIND_LEDGER_FOLDER, NULL);
   g_autofree char *parent = g_path_get_dirname (folder);
   g_autofree char *boot = vfio_ledger_dup_boot (host->tree);
@@ -280,8 +272,8 @@ test_kept (void)
 static void
 test_second_start (void)
 {
-  g_autoptr (FakeHost) host = use_host ("apu", NULL);
-  g_autoptr (AlcoveMachine) machine = create ("twice", "[pci gpu]\nhost=0000:03:00.0\n");
+  g_autoptr (FakeHost) host = fake_host_new ("apu", NULL);
+  g_autoptr (AlcoveMachine) machine = create (host, "twice", "[pci gpu]\nhost=0000:03:00.0\n");
   g_autoptr (AlcoveCard) card = NULL;
 
   for (int start = 0; start < 2; start++)
