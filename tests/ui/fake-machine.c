@@ -8,7 +8,7 @@
  * exists its contents are what the start fails with; "drawables" makes the picture come as
  * drawables; "no-tablet" leaves only a mouse; "linger" keeps the process after a fault; a snapshot goes on
  * until it is cancelled while there is "slow-snapshot"; with "keep-disks" the guest releases none,
- * with "keep-cards" no card; with "no-cards" none can be plugged in. SIGUSR1 is a guest that dies of a fault.
+ * with "keep-cards" no card; with "no-cards" none can be plugged in, with "leaving" it was asked for all. SIGUSR1 is a guest that dies of a fault.
  */
 #include <gio/gio.h>
 #include <gio/gunixfdlist.h>
@@ -412,7 +412,8 @@ on_list_pci (Fake *fake, GDBusMethodInvocation *invocation, AlcoveMachine1 *mach
       g_variant_builder_open (&list, G_VARIANT_TYPE ("a{sv}"));
       g_variant_builder_add (&list, "{sv}", "name", g_variant_new_string (name));
       g_variant_builder_add (&list, "{sv}", "host", g_variant_new_string (host));
-      g_variant_builder_add (&list, "{sv}", "leaving", g_variant_new_boolean (FALSE));
+      g_variant_builder_add (&list, "{sv}", "leaving",
+                             g_variant_new_boolean (flag (fake, "leaving", NULL)));
       g_variant_builder_close (&list);
     }
   alcove_machine1_complete_list_pci (machine, invocation, g_variant_builder_end (&list));

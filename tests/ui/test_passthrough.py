@@ -231,6 +231,14 @@ def test_running(desk):
     check(not desk.look(contains="Needs a step", under=row(desk, GPU)),
           "the machine is in its own way")
     desk.picture("82-live")
+    desk.set_flag("leaving")
+    desk.press("Look again", "push button")
+    desk.find(contains="The guest was asked to let go of it")
+    check(not desk.look(contains=f"{GPU} to this machine", role="check box", sensitive=True),
+          "it can be asked twice")
+    desk.clear_flag("leaving")
+    desk.press("Look again", "push button")
+    desk.find(contains="In use by this machine")
     desk.press(contains="back to the host now", role="push button")
     desk.find(contains="out of the Running Machine?")
     desk.picture("83-take-out")
