@@ -141,6 +141,7 @@ run (const AlcoveImport *import, const char *folder)
       g_autoptr (AlcoveDefinition) definition = alcove_definition_load (conf, &error);
 
       g_assert_no_error (error);
+      g_assert_nonnull (definition);
       g_assert_cmpstr (parent, ==, machines);
       g_assert_nonnull (name);
       g_assert_null (g_dir_read_name (dir));

@@ -149,6 +149,7 @@ check_definition (const char *folder)
   g_autoptr (AlcoveDefinition) present = alcove_definition_load (path, &error);
 
   g_assert_no_error (error);
+  g_assert_nonnull (present);
 }
 
 int
