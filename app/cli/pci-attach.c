@@ -160,8 +160,9 @@ plug_in (AlcoveMachine *machine, AlcoveDefinition *definition, GPtrArray *names,
   answer = alcove_machine_add_pci_finish (machine, result, error);
   if (answer == NULL)
     return FALSE;
-  /* The machine may have chosen another place: the groups are put in anew, as it has them. */
-  for (guint i = 0; i < names->len; i++)
+  /* The machine may have chosen another place: the groups are put in anew, as it has them. Function
+   * 0, the first, goes last: the others are not valid without. */
+  for (guint i = names->len; i-- > 0;)
     if (!alcove_definition_remove_pci (definition, g_ptr_array_index (names, i), error))
       return FALSE;
   for (guint i = 0; answer[i] != NULL; i++)
