@@ -210,6 +210,20 @@ make_disposable (Program *program, GError **error)
   return TRUE;
 }
 
+/* A card that was written in by hand gets a slot for hot-plug, with all of its functions in it, for this
+ * run: on bus 00 a guest's driver would take it for a part of the board. */
+static gboolean
+place_cards (AlcoveDefinition *definition, GError **error)
+{
+  guint n;
+  const AlcovePciConfig *const *pcis = alcove_definition_get_pcis (definition, &n);
+
+  for (guint i = 0; i < n; i++)
+    if (!pcis[i]->base.address.set)
+      return alcove_definition_assign (definition, error);
+  return TRUE;
+}
+
 static gboolean
 load (Program *program, GError **error)
 {
@@ -226,7 +240,7 @@ load (Program *program, GError **error)
   else
     path = g_strdup (program->options.conf);
   program->definition = alcove_definition_load (path, error);
-  return program->definition != NULL &&
+  return program->definition != NULL && place_cards (program->definition, error) &&
          (!program->options.disposable || make_disposable (program, error));
 }
 
