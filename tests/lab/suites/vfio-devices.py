@@ -4,12 +4,13 @@
 watched; taken out, put in and asked back while it runs; and back to the host. With "peer" QEMU is the
 VMM (and nothing is plugged): what fails there is the lab's fault."""
 
+import os
 import subprocess
 import sys
 
 import hostpci
 import passed
-from guestlab import PASSED_MODULES, QUICK, Machine, Peer, Suite, image, modules
+from guestlab import BUILD, PASSED_MODULES, QUICK, SLOW, Machine, Peer, Suite, image, modules
 
 WORDS = ['nvme', 'frame', 'draw', 'sound', 'usb', 'nic1', 'nic0']
 NAMES = {'gpu0': '01:00.0', 'sound0': '01:00.1', 'gpu1': '02:00.0', 'nvme0': '03:00.0',
@@ -82,8 +83,72 @@ def use(suite, kind):
     passed.check_host(suite, WORDS)
 
 
+CARDS = """
+echo READY
+known=$(ls /sys/bus/pci/devices)
+while :; do
+  for d in $(ls /sys/bus/pci/devices); do
+    case $known in *$d*) ;; *) echo "CAME $d $(cat /sys/bus/pci/devices/$d/vendor)" ;; esac
+  done
+  for d in $known; do [ -e /sys/bus/pci/devices/$d ] || echo "WENT $d"; done
+  known=$(ls /sys/bus/pci/devices)
+  sleep 1
+done
+"""
+
+
+def command_line(suite):
+    """A card of two parts by name: put into a running machine of the library, and taken out."""
+    env = dict(os.environ, ALCOVE_LIBEXECDIR=os.path.join(BUILD, 'app', 'programs'))
+    for name, folder in (('XDG_DATA_HOME', 'card.data'), ('XDG_RUNTIME_DIR', 'card.run')):
+        env[name] = suite.path(folder)
+        os.makedirs(env[name], mode=0o700)
+
+    def alcove(*args):
+        done = subprocess.run([os.path.join(BUILD, 'app', 'programs', 'alcove'), *args], env=env,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              timeout=60 * SLOW, check=False)
+        if done.returncode:
+            raise RuntimeError(f'alcove {" ".join(args)}: status {done.returncode}: {done.stderr}')
+        return done.stdout.split()
+
+    guest = Machine(suite, 'card', {
+        'firmware': 'none', 'kernel': image('kernel'), 'initrd': suite.initrd('card', CARDS),
+        'cmdline': QUICK})
+    folder = os.path.join(env['XDG_DATA_HOME'], 'alcove', 'machines', 'card')
+    os.makedirs(os.path.dirname(folder))
+    os.rename(guest.folder, folder)
+    parts = [hostpci.address(n) for n in ('gpu0', 'sound0')]
+    before = [hostpci.driver(at) for at in parts]
+    alcove('start', 'card')
+    guest.process = subprocess.Popen(['sleep', '1000'])     # what is asked whether the guest lives
+    try:
+        guest.wait_serial('^READY', 60)
+        names = alcove('pci', 'attach', 'card', parts[0])
+        came = guest.wait_serial(r'^CAME \S+\.([01]) 0x', 60, 2)
+        with open(os.path.join(folder, 'machine.conf'), encoding='utf-8') as f:
+            text = f.read()
+        suite.ok(len(names) == 2 and {m[1] for m in came} == {'0', '1'} and
+                 all(at in text for at in parts),
+                 'alcove pci attach: both parts of a card come to the running guest',
+                 f'{names} {came}\n{text}')
+        alcove('pci', 'detach', 'card', names[0])
+        guest.wait_serial('^WENT', 60, 2)
+        with open(os.path.join(folder, 'machine.conf'), encoding='utf-8') as f:
+            text = f.read()
+        suite.ok('[pci' not in text and
+                 hostpci.wait(lambda: [hostpci.driver(at) for at in parts] == before, 20),
+                 'alcove pci detach: both go, and the host has them as before', text)
+    finally:
+        guest.process.kill()
+        guest.process.wait()
+        alcove('stop', '--force', 'card')
+
+
 def main():
     suite = Suite('vfio-devices')
+    if sys.argv[1:] != ['peer']:
+        suite.case('a card by the command line', command_line, suite)
     suite.case('all devices in one guest', use, suite, peer if sys.argv[1:] == ['peer'] else ours)
     return suite.end()
 
