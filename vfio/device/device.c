@@ -53,7 +53,8 @@ tidy_areas (VfioRegion *region)
   guint64 end = 0;
   guint n = 0;
 
-  qsort (region->areas, region->n_areas, sizeof *region->areas, compare_areas);
+  if (region->n_areas > 1)
+    qsort (region->areas, region->n_areas, sizeof *region->areas, compare_areas);
   for (guint i = 0; i < region->n_areas; i++)
     {
       VfioArea area = region->areas[i];

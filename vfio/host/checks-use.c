@@ -175,9 +175,10 @@ gboolean
 vfio_function_is_desktop (const VfioInventory *inventory, const VfioFunction *function)
 {
   static const char *const servers[] = {
-    "gnome-shell", "kwin_wayland", "kwin_x11", "Xorg",     "X",         "sway", "Hyprland",
-    "mutter",      "weston",       "labwc",    "wayfire",  "cage",      "niri", "river",
-    "cosmic-comp", "gamescope-wl", "muffin",   "cinnamon", "budgie-wm", "mir",  "phoc",
+    "gnome-shell", "kwin_wayland", "kwin_x11",    "Xorg",         "X",       "sway",
+    "Hyprland",    "mutter",       "weston",      "labwc",        "wayfire", "cage",
+    "niri",        "river",        "cosmic-comp", "gamescope-wl", "muffin",  "cinnamon",
+    "budgie-wm",   "mir",          "phoc",        NULL,
   };
   gboolean server = FALSE, lit = FALSE;
 

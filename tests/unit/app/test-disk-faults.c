@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "app-dirs.h"
+#include "app/error.h"
 #include "app/clone.h"
 #include "app/disk-tools.h"
 #include "app/export/export.h"
@@ -495,7 +496,10 @@ test_cancel (Fixture *f, gconstpointer data)
       restore (f);
       good = work->run (f, &progress, &error);
       if (!good)
+        g_test_message ("%s: %u steps: %s", work->name, steps, error->message);
+      if (!good)
         g_assert_true (g_error_matches (error, VMM_ERROR, VMM_ERROR_CANCELLED) ||
+                       g_error_matches (error, ALCOVE_ERROR, ALCOVE_ERROR_CANCELLED) ||
                        g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED));
       check_after (f, work, good, FAULT_NOTHING, good ? NULL : error);
       if (!good)
