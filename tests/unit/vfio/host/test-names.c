@@ -80,7 +80,7 @@ test_quirks (void)
     { 0x1002, 0x66af, HOST_QUIRK_RESET, "Vega 20" },
     { 0x1002, 0x73ff, HOST_QUIRK_DISPUTED, "Navi 23" },
     { 0x1002, 0x7550, HOST_QUIRK_RESET | HOST_QUIRK_D3, "Navi 48" },
-    { 0x1002, 0x744c, 0, NULL },
+    { 0x1002, 0x744c, HOST_QUIRK_DISPUTED, "Navi 31" },
     { 0x10de, 0x731f, 0, NULL },
     { 0x1002, 0x7300, 0, NULL },
   };
