@@ -10,6 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define LEAVE_MS 100
+
 /* A call that another thread waits for. */
 typedef struct
 {
@@ -249,6 +251,18 @@ set_up (gpointer data)
   spice->input = spice_input_new (spice, setup->config->router);
 }
 
+/* A client that is just leaving is let go first: libspice-server's worker must not hear of the
+ * server's end while it takes a display channel apart (0.15 crashes at times). */
+static void
+let_clients_go (SpiceBackend *spice)
+{
+  gint64 end = g_get_monotonic_time () + LEAVE_MS * G_TIME_SPAN_MILLISECOND;
+
+  while (g_atomic_int_get (&spice->n_clients) > 0 && g_get_monotonic_time () < end)
+    if (!g_main_context_iteration (spice->context, FALSE))
+      g_usleep (1000);
+}
+
 static void
 tear_down (gpointer data)
 {
@@ -256,6 +270,7 @@ tear_down (gpointer data)
 
   if (spice->server == NULL)
     return;
+  let_clients_go (spice);
   spice_wake_free (g_steal_pointer (&spice->client_wake));
   spice_input_stop (spice->input);
   for (guint i = 0; i < spice->n_displays; i++)
