@@ -190,20 +190,21 @@ check_copy (Fixture *f, const char *folder)
 static void
 test_copy (Fixture *f, gconstpointer data)
 {
+  int before;
+
   turn_on (f);
+  before = g_atomic_int_get (&f->steps);
   for (guint i = 0; i < 4; i++)
     {
       g_autoptr (GError) error = NULL;
       g_autofree char *path = NULL;
-      int before = g_atomic_int_get (&f->steps);
 
       path = copy (f, "copy", "then", GPOINTER_TO_INT (data), &error);
       g_assert_no_error (error);
-      /* Nothing but the base of the first linked one is read. */
-      if (i == 0 || data == NULL)
-        g_assert_cmpint (g_atomic_int_get (&f->steps), >, before);
       check_copy (f, path);
     }
+  /* The machine wrote meanwhile. */
+  g_assert_cmpint (g_atomic_int_get (&f->steps), >, before);
   /* The machine's disk is whole after all of that. */
   turn_off (f);
   {

@@ -520,6 +520,14 @@ wait_driver (Fixture *f, const char *id, const char *driver)
   g_source_remove (tick);
 }
 
+/* What is done by itself is written down a moment after its effect. */
+static void
+wait_recorded (const char *method)
+{
+  while (!g_str_has_prefix (last_record (), method))
+    g_main_context_iteration (NULL, TRUE);
+}
+
 /* The machine was killed: what it had goes back when it is closed, and not before. */
 static void
 test_gone (Fixture *f, gconstpointer data)
@@ -534,6 +542,7 @@ test_gone (Fixture *f, gconstpointer data)
   fake_kernel_remove (&f->k, "proc/4711/fd/7");
   wait_driver (f, FAKE_NET, "e1000e");
   assert_unchanged (f);
+  wait_recorded ("GiveBack");
   assert_recorded ("GiveBack", "done");
 }
 
