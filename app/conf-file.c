@@ -545,6 +545,28 @@ alcove_conf_file_foreach_key (const AlcoveConfFile *file,
     }
 }
 
+typedef struct
+{
+  AlcoveConfFile *to;
+  const char *group;
+} CopyKeys;
+
+static void
+copy_key (guint line, const char *key, const char *value, gpointer user_data)
+{
+  CopyKeys *copy = user_data;
+
+  alcove_conf_file_set_value (copy->to, copy->group, key, value);
+}
+
+void
+alcove_conf_file_copy_group (AlcoveConfFile *to, const AlcoveConfFile *from, const char *group)
+{
+  CopyKeys copy = { to, group };
+
+  alcove_conf_file_foreach_key (from, group, copy_key, &copy);
+}
+
 char *
 alcove_conf_file_dup_value (const AlcoveConfFile *file, const char *group, const char *key)
 {

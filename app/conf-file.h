@@ -67,6 +67,10 @@ void alcove_conf_file_foreach_key (const AlcoveConfFile *file,
                                    const char *group,
                                    AlcoveConfKeyFunc func,
                                    gpointer user_data);
+/* Sets every key of a group of from in the group of the same name of to, which is made when it is not
+ * there and from's has keys. Comments stay behind. */
+void
+alcove_conf_file_copy_group (AlcoveConfFile *to, const AlcoveConfFile *from, const char *group);
 /* (transfer full) (nullable): the value of a key, unescaped. */
 char *alcove_conf_file_dup_value (const AlcoveConfFile *file, const char *group, const char *key);
 

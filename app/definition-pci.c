@@ -150,20 +150,6 @@ alcove_definition_assign_pcis (AlcoveDefinition *self, AlcoveConfFile *file, GEr
 
 /* ---- edits ---- */
 
-typedef struct
-{
-  AlcoveConfFile *to;
-  const char *group;
-} CopyKeys;
-
-static void
-copy_key (guint line, const char *key, const char *value, gpointer user_data)
-{
-  CopyKeys *copy = user_data;
-
-  alcove_conf_file_set_value (copy->to, copy->group, key, value);
-}
-
 char *
 alcove_definition_dup_pci_group (AlcoveDefinition *self, const char *name)
 {
@@ -171,13 +157,12 @@ alcove_definition_dup_pci_group (AlcoveDefinition *self, const char *name)
   g_autoptr (AlcoveConfFile) from = alcove_definition_dup_conf (self);
   g_auto (AlcoveProblems) problems = { 0 };
   g_autoptr (AlcoveConfFile) to = NULL;
-  CopyKeys copy = { NULL, group };
 
   if (!alcove_conf_file_has_group (from, group))
     return NULL;
   alcove_problems_init (&problems, group);
-  copy.to = to = alcove_conf_file_parse ("", 0, &problems);
-  alcove_conf_file_foreach_key (from, group, copy_key, &copy);
+  to = alcove_conf_file_parse ("", 0, &problems);
+  alcove_conf_file_copy_group (to, from, group);
   return alcove_conf_file_to_text (to, NULL);
 }
 
@@ -213,7 +198,6 @@ alcove_definition_add_pci (AlcoveDefinition *self, const char *text, gboolean li
   g_autoptr (AlcoveConfFile) added = parse_group (text, &group, error);
   g_autoptr (AlcoveConfFile) before = alcove_definition_dup_conf (self);
   g_autoptr (AlcoveConfFile) file = alcove_definition_dup_conf (self);
-  CopyKeys copy = { file, group };
   GError *inner = NULL;
   const AlcovePciConfig *pci;
 
@@ -225,7 +209,7 @@ alcove_definition_add_pci (AlcoveDefinition *self, const char *text, gboolean li
                    "The machine already has a [%s]: choose another name", group);
       return NULL;
     }
-  alcove_conf_file_foreach_key (added, group, copy_key, &copy);
+  alcove_conf_file_copy_group (file, added, group);
   if (!alcove_definition_take_conf (self, alcove_conf_file_copy (file), error))
     return NULL;
   pci = alcove_definition_find_pci (self, group + strlen (PREFIX));

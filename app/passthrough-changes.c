@@ -114,26 +114,11 @@ on_saved (GObject *source, GAsyncResult *result, gpointer user_data)
   return_result (task, good, error);
 }
 
-typedef struct
-{
-  AlcoveConfFile *to;
-  const char *group;
-} CopyKeys;
-
-static void
-copy_key (guint line, const char *key, const char *value, gpointer user_data)
-{
-  CopyKeys *copy = user_data;
-
-  alcove_conf_file_set_value (copy->to, copy->group, key, value);
-}
-
 static gboolean
 copy_group (AlcoveConfFile *to, const char *text, GError **error)
 {
   g_auto (AlcoveProblems) problems = { 0 };
   g_autoptr (AlcoveConfFile) from = NULL;
-  CopyKeys copy = { .to = to };
 
   alcove_problems_init (&problems, "pci");
   from = alcove_conf_file_parse (text, strlen (text), &problems);
@@ -141,9 +126,10 @@ copy_group (AlcoveConfFile *to, const char *text, GError **error)
     return FALSE;
   for (guint i = 0; i < alcove_conf_file_get_n_groups (from); i++)
     {
-      copy.group = alcove_conf_file_get_group (from, i, NULL);
-      if (g_str_has_prefix (copy.group, "pci "))
-        alcove_conf_file_foreach_key (from, copy.group, copy_key, &copy);
+      const char *group = alcove_conf_file_get_group (from, i, NULL);
+
+      if (g_str_has_prefix (group, "pci "))
+        alcove_conf_file_copy_group (to, from, group);
     }
   return TRUE;
 }
