@@ -593,6 +593,27 @@ alcove_machine_add_disk_finish (AlcoveMachine *self, GAsyncResult *result, GErro
   return group;
 }
 
+/* RemoveDisk and RemovePci: the guest is asked first, and has its time. */
+static void
+remove_call (AlcoveMachine *self,
+             const char *method,
+             const char *name,
+             gboolean force,
+             guint timeout_ms,
+             GCancellable *cancellable,
+             GAsyncReadyCallback callback,
+             gpointer user_data)
+{
+  GVariantBuilder options;
+
+  g_variant_builder_init (&options, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add (&options, "{sv}", "force", g_variant_new_boolean (force));
+  g_variant_builder_add (&options, "{sv}", "timeout-ms", g_variant_new_uint32 (timeout_ms));
+  /* The process answers in that time, and some. */
+  simple_call (self, method, g_variant_new ("(sa{sv})", name, &options), NULL,
+               (int)MIN (timeout_ms, G_MAXINT - 60000) + 60000, cancellable, callback, user_data);
+}
+
 void
 alcove_machine_remove_disk_async (AlcoveMachine *self,
                                   const char *name,
@@ -602,14 +623,7 @@ alcove_machine_remove_disk_async (AlcoveMachine *self,
                                   GAsyncReadyCallback callback,
                                   gpointer user_data)
 {
-  GVariantBuilder options;
-
-  g_variant_builder_init (&options, G_VARIANT_TYPE_VARDICT);
-  g_variant_builder_add (&options, "{sv}", "force", g_variant_new_boolean (force));
-  g_variant_builder_add (&options, "{sv}", "timeout-ms", g_variant_new_uint32 (timeout_ms));
-  /* The process answers in that time, and some. */
-  simple_call (self, "RemoveDisk", g_variant_new ("(sa{sv})", name, &options), NULL,
-               (int)MIN (timeout_ms, G_MAXINT - 60000) + 60000, cancellable, callback, user_data);
+  remove_call (self, "RemoveDisk", name, force, timeout_ms, cancellable, callback, user_data);
 }
 
 void
@@ -647,13 +661,7 @@ alcove_machine_remove_pci_async (AlcoveMachine *self,
                                  GAsyncReadyCallback callback,
                                  gpointer user_data)
 {
-  GVariantBuilder options;
-
-  g_variant_builder_init (&options, G_VARIANT_TYPE_VARDICT);
-  g_variant_builder_add (&options, "{sv}", "force", g_variant_new_boolean (force));
-  g_variant_builder_add (&options, "{sv}", "timeout-ms", g_variant_new_uint32 (timeout_ms));
-  simple_call (self, "RemovePci", g_variant_new ("(sa{sv})", name, &options), NULL,
-               (int)MIN (timeout_ms, G_MAXINT - 60000) + 60000, cancellable, callback, user_data);
+  remove_call (self, "RemovePci", name, force, timeout_ms, cancellable, callback, user_data);
 }
 
 void
