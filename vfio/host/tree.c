@@ -13,6 +13,9 @@
 #include <unistd.h>
 #include "vmm/error.h"
 
+/* Each try that loses is lost to somebody's rename at that very moment. */
+#define RACES_MAX 10000
+
 struct _VfioTree
 {
   char *root; /* canonical */
@@ -74,9 +77,26 @@ vfio_tree_open_fd (VfioTree *tree, const char *path, int flags)
 {
   struct open_how how = { .flags = (guint64)(unsigned)(flags | O_CLOEXEC),
                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
-  long fd = syscall (SYS_openat2, tree->fd, path, &how, sizeof how);
+  long fd;
+  int problem;
 
-  return fd < 0 ? -errno : (int)fd;
+  /* The whole host has nothing outside that a link could lead to. Below any other root the kernel
+   * answers EAGAIN when it met ".." (every link of sysfs) while something was renamed or mounted
+   * anywhere on the host: openat2(2) asks for another try. */
+  if (vfio_tree_is_live (tree))
+    how.resolve &= ~(guint64)RESOLVE_IN_ROOT;
+  for (guint i = 0; i < RACES_MAX; i++)
+    {
+      fd = syscall (SYS_openat2, tree->fd, path, &how, sizeof how);
+      if (fd >= 0)
+        return (int)fd;
+      problem = errno;
+      if (problem != EAGAIN)
+        return -problem;
+      if (i % 16 == 15)
+        g_thread_yield ();
+    }
+  return -EAGAIN;
 }
 
 gboolean

@@ -165,6 +165,48 @@ test_links (Fixture *f, gconstpointer data)
   g_assert_cmpstr (text, ==, "../sys/devices/a");
 }
 
+typedef struct
+{
+  char *from, *to;
+  gint end;
+} Renamer;
+
+static gpointer
+rename_on (gpointer data)
+{
+  Renamer *renamer = data;
+
+  while (!g_atomic_int_get (&renamer->end))
+    {
+      g_assert_cmpint (g_rename (renamer->from, renamer->to), ==, 0);
+      g_assert_cmpint (g_rename (renamer->to, renamer->from), ==, 0);
+    }
+  return NULL;
+}
+
+/* Somebody renames files elsewhere all the time: a link through ".." is there none the less. */
+static void
+test_renames (Fixture *f, gconstpointer data)
+{
+  Renamer renamer = { .from = g_build_filename (f->folder, "from", NULL),
+                      .to = g_build_filename (f->folder, "to", NULL) };
+  GThread *thread;
+  guint lost = 0;
+
+  put (f, "/sys/devices/a/value", "inside\n", -1);
+  put (f, "/sys/bus/links", "", 0);
+  put_link (f, "/sys/bus/a", "../../sys/devices/a");
+  g_assert_true (g_file_set_contents (renamer.from, "", 0, NULL));
+  thread = g_thread_new ("renamer", rename_on, &renamer);
+  for (guint i = 0; i < 20000; i++)
+    lost += vfio_tree_exists (f->tree, "/sys/bus/a/value") ? 0 : 1;
+  g_atomic_int_set (&renamer.end, 1);
+  g_thread_join (thread);
+  g_assert_cmpuint (lost, ==, 0);
+  g_free (renamer.from);
+  g_free (renamer.to);
+}
+
 static void
 test_list_and_write (Fixture *f, gconstpointer data)
 {
@@ -209,6 +251,7 @@ main (int argc, char **argv)
   ADD ("values", test_values);
   ADD ("hostile-contents", test_hostile_contents);
   ADD ("links", test_links);
+  ADD ("renames", test_renames);
   ADD ("list-and-write", test_list_and_write);
   g_test_add_func ("/vfio/host/tree/no-root", test_no_root);
   return g_test_run ();
