@@ -27,12 +27,12 @@ typedef struct
 } HelperArguments;
 
 /* work.c: what a call names, checked as far as can be without looking at the host. Nothing but
- * addresses and numbers comes out. */
+ * addresses and numbers comes out. Errors: INVALID. */
 gboolean helper_arguments_parse (HelperMethod method,
                                  GVariant *parameters,
                                  HelperArguments *ret,
                                  GError **error);
-/* For the journal and polkit: bounded, whatever the call says. (transfer full) */
+/* For the journal and polkit: valid UTF-8 of a bounded length, whatever the call says. (transfer full) */
 char *helper_arguments_describe (GVariant *parameters);
 
 /* work.c: blocks. check_only: the rules alone. owner: of GIVE_BACK; else (nullable) the bus name with

@@ -6,7 +6,8 @@
 #include "app/helper/memlock.h"
 #include "vmm/error.h"
 
-#define DESCRIBE_MAX 512
+#define DESCRIBE_MAX      512
+#define DESCRIBE_WORD_MAX 64
 
 static gboolean
 parse_functions (GVariant *list, HelperArguments *ret, GError **error)
@@ -31,6 +32,28 @@ parse_functions (GVariant *list, HelperArguments *ret, GError **error)
   return TRUE;
 }
 
+/* (nullable): no call has it. */
+static const char *
+get_type (HelperMethod method)
+{
+  switch (method)
+    {
+    case HELPER_BIND:
+      return "(asb)";
+    case HELPER_RELEASE:
+      return "(as)";
+    case HELPER_GRANT_GROUP:
+      return "(u)";
+    case HELPER_RAISE_MEMLOCK:
+      return "(ut)";
+    case HELPER_LIST_BOUND:
+      return "()";
+    case HELPER_GIVE_BACK:
+    default:
+      return NULL;
+    }
+}
+
 gboolean
 helper_arguments_parse (HelperMethod method,
                         GVariant *parameters,
@@ -38,9 +61,17 @@ helper_arguments_parse (HelperMethod method,
                         GError **error)
 {
   g_autoptr (GVariant) list = NULL;
+  const char *type = get_type (method);
 
   memset (ret, 0, sizeof *ret);
   ret->method = method;
+  /* GDBus looks too; here nothing depends on that. */
+  if (type == NULL || !g_variant_is_of_type (parameters, G_VARIANT_TYPE (type)))
+    {
+      g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID, "The call's arguments are not of type %s",
+                   type != NULL ? type : "any call's");
+      return FALSE;
+    }
   switch (method)
     {
     case HELPER_BIND:
@@ -72,15 +103,23 @@ helper_arguments_parse (HelperMethod method,
     }
 }
 
+/* At most so much of one value, and whole characters. */
+static void
+append_word (GString *text, const char *word)
+{
+  g_autofree char *start = g_strndup (word, DESCRIBE_WORD_MAX);
+  g_autofree char *valid = g_utf8_make_valid (start, -1);
+
+  g_string_append (text, valid);
+}
+
 static void
 describe (GString *text, GVariant *value)
 {
-  if (g_variant_is_of_type (value, G_VARIANT_TYPE_STRING))
-    {
-      g_autofree char *word = g_strndup (g_variant_get_string (value, NULL), 64);
-
-      g_string_append (text, word);
-    }
+  if (g_variant_is_of_type (value, G_VARIANT_TYPE_STRING) ||
+      g_variant_is_of_type (value, G_VARIANT_TYPE_OBJECT_PATH) ||
+      g_variant_is_of_type (value, G_VARIANT_TYPE_SIGNATURE))
+    append_word (text, g_variant_get_string (value, NULL));
   else if (g_variant_is_container (value))
     {
       gsize n = g_variant_n_children (value);
@@ -100,7 +139,7 @@ describe (GString *text, GVariant *value)
     {
       g_autofree char *word = g_variant_print (value, FALSE);
 
-      g_string_append (text, word);
+      append_word (text, word);
     }
 }
 
