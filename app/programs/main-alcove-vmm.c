@@ -257,7 +257,8 @@ start (Program *program, GError **error)
       if (program->restoring == NULL)
         return FALSE;
     }
-  program->machine = runner_machine_new (program->definition, error);
+  program->machine =
+      runner_machine_new (program->definition, program->options.restore != NULL, error);
   if (program->machine == NULL)
     return FALSE;
   if (program->disposable != NULL)

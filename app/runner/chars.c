@@ -28,7 +28,7 @@ make_stdio (GError **error)
 CharBackend *
 runner_chars_make_file (RunnerMachine *self, const char *path, GError **error)
 {
-  CharBackend *backend = char_file_new (path, FALSE, error);
+  CharBackend *backend = char_file_new (path, self->goes_on, error);
 
   if (backend != NULL)
     g_ptr_array_add (self->chars, backend);
@@ -51,7 +51,7 @@ runner_chars_make (RunnerMachine *self, const AlcoveCharConfig *config, GError *
       break;
     case ALCOVE_CHAR_FILE:
       {
-        CharBackend *file = char_file_new (config->file, FALSE, error);
+        CharBackend *file = char_file_new (config->file, self->goes_on, error);
 
         backend = file != NULL ? char_hub_new (file) : NULL;
         break;

@@ -14,6 +14,7 @@
 struct _RunnerMachine
 {
   AlcoveDefinition *definition; /* owned */
+  gboolean goes_on;             /* a saved guest goes on: its logs too */
   VmmKvm *kvm;
   VmmVm *vm;
   Q35Board *board;

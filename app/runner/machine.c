@@ -280,12 +280,13 @@ free_char (gpointer backend)
 }
 
 RunnerMachine *
-runner_machine_new (AlcoveDefinition *definition, GError **error)
+runner_machine_new (AlcoveDefinition *definition, gboolean goes_on, GError **error)
 {
   const AlcoveMachineConfig *config = alcove_definition_get_machine (definition);
   RunnerMachine *self = g_new0 (RunnerMachine, 1);
 
   self->definition = g_object_ref (definition);
+  self->goes_on = goes_on;
   self->router = input_router_new ();
   self->blocks = g_ptr_array_new_with_free_func (close_block);
   self->block_ids = g_ptr_array_new_with_free_func (g_free);

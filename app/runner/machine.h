@@ -16,7 +16,9 @@
 
 typedef struct _RunnerMachine RunnerMachine;
 
-RunnerMachine *runner_machine_new (AlcoveDefinition *definition, GError **error);
+/* goes_on: a saved guest goes on in it, so the files that its ports write are continued, and begun anew
+ * otherwise. */
+RunnerMachine *runner_machine_new (AlcoveDefinition *definition, gboolean goes_on, GError **error);
 /* Stops the VM first when it runs. Accepts NULL and half-built ones. */
 void runner_machine_free (RunnerMachine *machine);
 /* Disks and firmware variables to stable storage (pause, stop). Errors name the file. */

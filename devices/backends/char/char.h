@@ -43,6 +43,7 @@ CharBackend *char_null_new (void);
 /* out_fd and in_fd: -1 or owned. Bytes that a slow reader leaves are kept up to 64 KiB, then the
  * device sees back pressure. */
 CharBackend *char_fd_new (int in_fd, int out_fd, GError **error);
+/* append: go on behind what the file holds; else it begins anew. */
 CharBackend *char_file_new (const char *path, gboolean append, GError **error);
 /* The hub behind "OpenConsole": keeps the last 64 KiB of output; any number of clients connect
  * with a socketpair end each, all see output, all may write. Output never blocks the guest:

@@ -199,6 +199,12 @@ test_file_and_tee (Fixture *f, gconstpointer data)
   end (hub);
   g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
   g_assert_cmpstr (text, ==, "kept");
+  g_clear_pointer (&text, g_free);
+  hub = char_hub_new (char_file_new (path, TRUE, NULL));
+  put (hub, " and continued");
+  end (hub);
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  g_assert_cmpstr (text, ==, "kept and continued");
   g_unlink (path);
   g_assert_null (char_file_new ("/nonexistent/x", FALSE, &error));
   g_assert_nonnull (strstr (error->message, "/nonexistent/x"));
