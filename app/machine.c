@@ -36,6 +36,7 @@ static GParamSpec *props[N_PROPS];
 enum
 {
   SIGNAL_SAVE_PROGRESS,
+  SIGNAL_PCI_CHANGED,
   N_SIGNALS
 };
 static guint signals[N_SIGNALS];
@@ -144,6 +145,12 @@ on_save_progress (AlcoveMachine1 *proxy, guint64 done, guint64 total, gpointer u
 }
 
 static void
+on_pci_changed (AlcoveMachine1 *proxy, gpointer user_data)
+{
+  g_signal_emit (user_data, signals[SIGNAL_PCI_CHANGED], 0);
+}
+
+static void
 on_properties_changed (GDBusProxy *proxy, GVariant *changed, GStrv invalidated, gpointer user_data)
 {
   AlcoveMachine1 *machine = ALCOVE_MACHINE1 (proxy);
@@ -242,6 +249,7 @@ take_proxy (AlcoveMachine *self, AlcoveMachine1 *proxy)
   self->pid = (GPid)alcove_machine1_get_pid (proxy);
   g_signal_connect (proxy, "state-changed", G_CALLBACK (on_state_changed), self);
   g_signal_connect (proxy, "save-progress", G_CALLBACK (on_save_progress), self);
+  g_signal_connect (proxy, "pci-changed", G_CALLBACK (on_pci_changed), self);
   g_signal_connect (proxy, "g-properties-changed", G_CALLBACK (on_properties_changed), self);
   g_signal_connect (connection, "closed", G_CALLBACK (on_connection_closed), self);
   if (g_dbus_connection_is_closed (connection))
@@ -372,6 +380,8 @@ alcove_machine_class_init (AlcoveMachineClass *klass)
   signals[SIGNAL_SAVE_PROGRESS] =
       g_signal_new ("save-progress", ALCOVE_TYPE_MACHINE, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
                     G_TYPE_NONE, 2, G_TYPE_UINT64, G_TYPE_UINT64);
+  signals[SIGNAL_PCI_CHANGED] = g_signal_new ("pci-changed", ALCOVE_TYPE_MACHINE, G_SIGNAL_RUN_LAST,
+                                              0, NULL, NULL, NULL, G_TYPE_NONE, 0);
 }
 
 static void

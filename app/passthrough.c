@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/definition-pci.h"
+#include "app/live-pci.h"
 #include "app/lock.h"
 #include "app/passthrough-starts.h"
 #include "app/paths.h"
@@ -40,6 +41,9 @@ part_free (gpointer data)
   g_free (part->name);
   g_free (part->kind);
   g_free (part->driver);
+  g_free (part->place);
+  g_free (part->interrupts);
+  g_strfreev (part->notes);
   g_free (part);
 }
 
@@ -158,7 +162,7 @@ typedef struct
   gboolean display;
   gboolean running;
   GHashTable *given;   /* (nullable) of this machine's definition; no definition: nothing is */
-  GHashTable *live;    /* (nullable) address -> "leaving" or "": the machine runs and said so */
+  GPtrArray *live;     /* (nullable) of AlcoveLivePci: the machine runs and said so */
   GHashTable *claimed; /* address -> Claim of another machine */
 } Look;
 
@@ -185,7 +189,7 @@ look_free (gpointer data)
   g_free (look->folder);
   g_free (look->name);
   g_clear_pointer (&look->given, g_hash_table_unref);
-  g_clear_pointer (&look->live, g_hash_table_unref);
+  g_clear_pointer (&look->live, g_ptr_array_unref);
   g_clear_pointer (&look->claimed, g_hash_table_unref);
   g_free (look);
 }
@@ -387,6 +391,20 @@ is_kept (const VfioBindHost *host, const VfioFunction *function, const char *boo
 }
 
 static void
+add_live (AlcoveCardPart *part, const Look *look)
+{
+  const AlcoveLivePci *live =
+      look->live != NULL ? alcove_live_pcis_find (look->live, part->address) : NULL;
+
+  if (live == NULL)
+    return;
+  part->place = g_strdup (live->address != NULL ? live->address : "");
+  part->interrupts = *live->interrupts != '\0' ? g_strdup (live->interrupts) : NULL;
+  part->vectors = live->vectors;
+  part->notes = g_strdupv (live->notes);
+}
+
+static void
 find_place (AlcoveCard *card,
             const Look *look,
             const VfioBindHost *host,
@@ -394,7 +412,8 @@ find_place (AlcoveCard *card,
             const char *boot)
 {
   const Claim *claim = g_hash_table_lookup (look->claimed, function->id);
-  const char *live = look->live != NULL ? g_hash_table_lookup (look->live, function->id) : NULL;
+  const AlcoveLivePci *live =
+      look->live != NULL ? alcove_live_pcis_find (look->live, function->id) : NULL;
 
   card->kept = card->kept || is_kept (host, function, boot);
   card->started = card->started || alcove_passthrough_starts_has (function->id);
@@ -407,7 +426,10 @@ find_place (AlcoveCard *card,
         card->state = look->running ? ALCOVE_CARD_LATER : ALCOVE_CARD_CHOSEN;
     }
   if (live != NULL)
-    card->state = *live != '\0' ? ALCOVE_CARD_LEAVING : ALCOVE_CARD_LIVE;
+    {
+      card->state = live->leaving ? ALCOVE_CARD_LEAVING : ALCOVE_CARD_LIVE;
+      card->asked_back = card->asked_back || live->asked_back;
+    }
   else if (claim != NULL && claim->running && function->driver_vfio)
     {
       g_free (card->holder);
@@ -432,6 +454,7 @@ make_card (const Look *look, const VfioBindHost *host, const VfioVerdict *verdic
       const VfioFunction *function = g_ptr_array_index (verdict->card->functions, i);
 
       add_part (card->parts, function);
+      add_live (g_ptr_array_index (card->parts, i), look);
       find_place (card, look, host, function, boot);
     }
   for (guint i = 0; i < verdict->mates->len; i++)
@@ -534,27 +557,10 @@ on_listed (GObject *source, GAsyncResult *result, gpointer user_data)
   g_autoptr (GVariant) list =
       alcove_machine_list_pci_finish (ALCOVE_MACHINE (source), result, NULL);
   Look *look = g_task_get_task_data (task);
-  GVariantIter iter;
-  GVariant *one;
 
   /* One that does not answer is on its way up or down. */
   if (list != NULL)
-    {
-      look->live = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-      g_variant_iter_init (&iter, list);
-      while ((one = g_variant_iter_next_value (&iter)) != NULL)
-        {
-          g_autoptr (GVariant) function = one;
-          const char *host = NULL;
-          gboolean leaving = FALSE;
-          char *address = NULL;
-
-          (void)g_variant_lookup (function, "host", "&s", &host);
-          (void)g_variant_lookup (function, "leaving", "b", &leaving);
-          if (host != NULL && (address = dup_canonical (host)) != NULL)
-            g_hash_table_replace (look->live, address, g_strdup (leaving ? "leaving" : ""));
-        }
-    }
+    look->live = alcove_live_pcis_new (list);
   g_task_run_in_thread (task, look_in_thread);
 }
 

@@ -34,6 +34,11 @@ typedef struct
   char *driver;  /* (nullable) */
   gboolean main; /* what the card is for */
   int group;     /* -1: none */
+  /* In this machine, while it has it: */
+  char *place;      /* (nullable) its address in the guest; NULL: the machine does not have it */
+  char *interrupts; /* (nullable) "none", "intx", "msi" or "msix", of so many vectors */
+  guint vectors;
+  GStrv notes; /* (nullable) what the machine says of it: sentences without their end */
 } AlcoveCardPart;
 
 typedef struct
@@ -75,6 +80,7 @@ typedef struct
   gboolean given;        /* this machine's definition has a part of it */
   gboolean kept;         /* taken from the host for this user */
   gboolean missing;      /* it is given, and the host has it no more */
+  gboolean asked_back;   /* LIVE or LEAVING: the host waits for it */
   gboolean second_start; /* it may not start twice between two boots of the host … */
   gboolean started;      /* … and did start once */
   char *holder;          /* (nullable) ELSEWHERE: that machine's name; else of one that is off, and

@@ -86,9 +86,15 @@ dup_state (const AlcoveCard *card)
     case ALCOVE_CARD_LATER:
       return g_strdup (_ ("This machine gets it at its next start"));
     case ALCOVE_CARD_LIVE:
-      return g_strdup (_ ("In use by this machine"));
+      return g_strdup (card->asked_back
+                           ? _ ("In use by this machine. The host asked for it back, and "
+                                "the guest keeps it")
+                           : _ ("In use by this machine"));
     case ALCOVE_CARD_LEAVING:
-      return g_strdup (_ ("The guest was asked to let go of it"));
+      return g_strdup (card->asked_back
+                           ? _ ("The host asked for it back: the guest was asked to let "
+                                "go of it")
+                           : _ ("The guest was asked to let go of it"));
     case ALCOVE_CARD_ELSEWHERE:
       return g_strdup_printf (_ ("In use by the machine “%s”"), card->holder);
     case ALCOVE_CARD_FREE:
@@ -131,6 +137,60 @@ add_parts (AlcoveCardRow *self, const char *heading, GPtrArray *parts)
       gtk_box_append (GTK_BOX (box), new_label (text));
     }
   gtk_box_append (self->body, box);
+}
+
+/* (transfer full): how the guest gets the part's interrupts. */
+static char *
+dup_interrupts (const AlcoveCardPart *part)
+{
+  static const struct
+  {
+    const char *id, *name;
+  } kinds[] = { { "intx", "INTx" }, { "msi", "MSI" }, { "msix", "MSI-X" } };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (kinds); i++)
+    if (g_strcmp0 (part->interrupts, kinds[i].id) == 0)
+      return part->vectors > 1
+                 ? g_strdup_printf (ngettext ("%s interrupts, %u vector",
+                                              "%s interrupts, %u vectors", part->vectors),
+                                    kinds[i].name, part->vectors)
+                 /* Translators: a kind of interrupts, such as MSI */
+                 : g_strdup_printf (_ ("%s interrupts"), kinds[i].name);
+  return g_strdup (_ ("no interrupts"));
+}
+
+/* What the machine says of the parts that it has, a note each below. */
+static void
+add_live (AlcoveCardRow *self)
+{
+  GtkWidget *box = gtk_box_new (GTK_ORIENTATION_VERTICAL, 0);
+  GtkWidget *heading = new_label (_ ("In the running machine"));
+  guint n_parts = self->card->parts->len;
+
+  gtk_widget_add_css_class (heading, "caption-heading");
+  gtk_box_append (GTK_BOX (box), heading);
+  gtk_box_append (self->body, box);
+  for (guint i = 0; i < n_parts; i++)
+    {
+      const AlcoveCardPart *part = get_part (self->card->parts, i);
+      g_autofree char *interrupts = dup_interrupts (part);
+      /* Translators: a part of a card, its address in the guest, how it gets its interrupts */
+      g_autofree char *text = g_strdup_printf (_ ("%s: %s in the guest, %s"), part->name,
+                                               part->place ? part->place : "", interrupts);
+
+      if (!part->place)
+        continue; /* not all of a card has to be given */
+      gtk_box_append (GTK_BOX (box), new_label (text));
+      for (char **note = part->notes; note && *note; note++)
+        {
+          g_autofree char *sentence = g_strdup_printf ("%s.", *note);
+          const AlcoveCardCheck check = { .verdict = ALCOVE_VERDICT_NOTE,
+                                          .title = part->name,
+                                          .text = sentence };
+
+          gtk_box_append (self->body, alcove_check_view_new (&check));
+        }
+    }
 }
 
 static void
@@ -269,7 +329,9 @@ show (AlcoveCardRow *self, GPtrArray *host)
   gtk_accessible_update_property (GTK_ACCESSIBLE (self), GTK_ACCESSIBLE_PROPERTY_LABEL, name,
                                   GTK_ACCESSIBLE_PROPERTY_DESCRIPTION, description, -1);
   show_verdict (self);
-  if (card->parts->len > 1)
+  if (card->state == ALCOVE_CARD_LIVE || card->state == ALCOVE_CARD_LEAVING)
+    add_live (self);
+  else if (card->parts->len > 1)
     add_parts (self, _ ("Parts of the card, which go together"), card->parts);
   if (card->mates->len > 0)
     add_parts (self, _ ("Comes along: the host loses these too while a machine has the card"),

@@ -101,17 +101,22 @@ append_parts (GString *text, GPtrArray *parts)
     {
       const AlcoveCardPart *part = g_ptr_array_index (parts, i);
 
-      g_string_append_printf (text, "%s %s %s %d\n", part->address, part->name,
-                              part->driver ? part->driver : "", part->group);
+      g_string_append_printf (text, "%s %s %s %d %s %s %u\n", part->address, part->name,
+                              part->driver ? part->driver : "", part->group,
+                              part->place ? part->place : "",
+                              part->interrupts ? part->interrupts : "", part->vectors);
+      for (char **note = part->notes; note && *note; note++)
+        g_string_append_printf (text, "%s\n", *note);
     }
 }
 
 static void
 append_card (GString *text, const AlcoveCard *card)
 {
-  g_string_append_printf (text, "%s %s %d %s %d %d %d %d %s\n", card->id, card->name,
+  g_string_append_printf (text, "%s %s %d %s %d %d %d %d %d %s\n", card->id, card->name,
                           (int)card->verdict, card->summary, (int)card->state, card->given,
-                          card->kept, card->missing, card->holder ? card->holder : "");
+                          card->kept, card->missing, card->asked_back,
+                          card->holder ? card->holder : "");
   append_parts (text, card->parts);
   append_parts (text, card->mates);
   for (guint i = 0; i < card->users->len; i++)
@@ -704,5 +709,6 @@ alcove_passthrough_page_set_machine (AlcovePassthroughPage *self, AlcoveMachine 
   self->machine = g_object_ref (machine);
   g_signal_connect_swapped (machine, "notify::definition", G_CALLBACK (reload), self);
   g_signal_connect_swapped (machine, "notify::state", G_CALLBACK (reload), self);
+  g_signal_connect_swapped (machine, "pci-changed", G_CALLBACK (reload), self);
   reload (self);
 }

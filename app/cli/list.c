@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "app/cli/cli-private.h"
+#include "app/cli/pci-private.h"
 #include "app/definition-json.h"
 
 static void
@@ -111,6 +112,8 @@ print_machine (AlcoveMachine *machine)
     {
       g_autofree char *text = alcove_definition_to_text (definition);
 
+      putchar ('\n');
+      cli_pci_print_given (machine);
       printf ("\n%s", text);
     }
   else
@@ -138,9 +141,12 @@ cli_show (Cli *cli, int argc, char **argv)
       JsonNode *node = json_node_new (JSON_NODE_OBJECT);
 
       if (alcove_machine_get_definition (machine) != NULL)
-        json_object_set_member (
-            object, "definition",
-            alcove_definition_to_json (alcove_machine_get_definition (machine)));
+        {
+          json_object_set_member (
+              object, "definition",
+              alcove_definition_to_json (alcove_machine_get_definition (machine)));
+          json_object_set_array_member (object, "pci", cli_pci_given_to_json (machine));
+        }
       json_node_take_object (node, object);
       cli_print_json (node);
     }

@@ -16,6 +16,11 @@ JsonNode *cli_pci_inventory_to_json (const VfioInventory *inventory);
 /* "platform" (checks) and "cards" (verdicts). verdicts: (element-type VfioVerdict). (transfer full) */
 JsonNode *cli_pci_verdicts_to_json (GPtrArray *platform, GPtrArray *verdicts);
 
+/* pci-given.c: what a machine is given, where it is now, what the machine says of it. */
+JsonArray *cli_pci_given_to_json (AlcoveMachine *machine); /* (transfer full) */
+void cli_pci_print_given (AlcoveMachine *machine);         /* nothing when it is given nothing */
+int cli_pci_list_given (Cli *cli, const char *name, gboolean json);
+
 /* The verbs of pci. argv[0] is the verb's last word. */
 int cli_pci_check (Cli *cli, int argc, char **argv);
 int cli_pci_list (Cli *cli, int argc, char **argv);

@@ -20,8 +20,12 @@ static const CliVerb pci_verbs[] = {
     "host\n"
     "as a whole, is not ready. Nothing is changed: commands are shown with their undo.",
     cli_pci_check },
-  { "pci list", "", "the host's PCI devices, their isolation groups and who uses them",
-    "With --all also bridges and parts of the main board.", cli_pci_list },
+  { "pci list", "[NAME]", "the host's PCI devices, their isolation groups and who uses them",
+    "With --all also bridges and parts of the main board. With a machine's name the devices that "
+    "it "
+    "is\n"
+    "given: where each is now, and while the machine runs, what it says of them.",
+    cli_pci_list },
   { "pci attach", "NAME ADDRESS", "give a machine a card of the host",
     "All functions of the card go together, into one slot of the guest. A machine that runs gets "
     "it at "
@@ -173,8 +177,10 @@ cli_pci_list (Cli *cli, int argc, char **argv)
   g_autoptr (VfioInventory) inventory = NULL;
   int status;
 
-  if (!cli_parse (cli, entries, argc, argv, 0, 0, &arguments, &status))
+  if (!cli_parse (cli, entries, argc, argv, 0, 1, &arguments, &status))
     return status;
+  if (arguments[0] != NULL)
+    return cli_pci_list_given (cli, arguments[0], json);
   inventory = cli_pci_read (cli, NULL, &status);
   if (inventory == NULL)
     return status;

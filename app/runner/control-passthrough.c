@@ -78,10 +78,17 @@ on_list_pci (AlcoveMachine1 *object, GDBusMethodInvocation *invocation, gpointer
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
+static void
+on_changed (gpointer skeleton)
+{
+  alcove_machine1_emit_pci_changed (skeleton);
+}
+
 void
 runner_control_passthrough_connect (AlcoveMachine1 *skeleton, RunnerMachine *machine)
 {
   g_signal_connect (skeleton, "handle-add-pci", G_CALLBACK (on_add_pci), machine);
   g_signal_connect (skeleton, "handle-remove-pci", G_CALLBACK (on_remove_pci), machine);
   g_signal_connect (skeleton, "handle-list-pci", G_CALLBACK (on_list_pci), machine);
+  runner_passthrough_watch (machine, on_changed, skeleton);
 }

@@ -578,6 +578,7 @@ runner_control_free (RunnerControl *self)
   runner_hotplug_set_hold_func (self->machine, NULL, NULL);
   runner_hotplug_cancel_all (self->machine);
   runner_passthrough_cancel_all (self->machine);
+  runner_passthrough_watch (self->machine, NULL, NULL);
   runner_saving_free (self->saving);
   if (self->server != NULL)
     {

@@ -40,7 +40,10 @@ struct _RunnerMachine
   GPtrArray *pcis;         /* of RunnerPci */
   GArray *cards;           /* what was got from the host, by slots of the guest */
   GPtrArray *card_ejects;  /* of slots that the guest was asked to release */
-  GHashTable *consoles;    /* name -> CharBackend, a hub (borrowed from chars) */
+  void (*cards_changed) (gpointer user_data); /* (nullable) */
+  gpointer cards_changed_data;
+  gint cards_marked;    /* atomic: a source will tell */
+  GHashTable *consoles; /* name -> CharBackend, a hub (borrowed from chars) */
 };
 
 /* chars.c */

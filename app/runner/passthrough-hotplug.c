@@ -170,6 +170,7 @@ runner_passthrough_add (RunnerMachine *self, const char *const *groups, GError *
       g_ptr_array_add (results, alcove_definition_dup_pci_group (self->definition, pci->name));
     }
   g_ptr_array_add (results, NULL);
+  runner_passthrough_mark_changed (self);
   return (GStrv)g_ptr_array_free (g_steal_pointer (&results), FALSE);
 }
 
@@ -197,6 +198,7 @@ take_out (RunnerMachine *self, guint bus)
   take_back (self, names);
   if (port != NULL)
     pcie_root_port_set_link (port, 1, 1);
+  runner_passthrough_mark_changed (self);
 }
 
 /* error: (transfer full) (nullable). */
@@ -212,6 +214,7 @@ end_eject (CardEject *eject, GError *error)
   eject->machine = NULL; /* an idle source may come yet */
   eject->done (owned, eject->user_data);
   eject_unref (eject);
+  runner_passthrough_mark_changed (self);
 }
 
 static gboolean
@@ -321,6 +324,7 @@ runner_passthrough_remove (RunnerMachine *self,
         {
           g_ptr_array_add (self->card_ejects, eject);
           eject->timer = g_timeout_add (timeout_ms, on_late, eject);
+          runner_passthrough_mark_changed (self);
           return;
         }
       eject_unref (eject);
@@ -367,6 +371,7 @@ on_wanted (gpointer user_data)
   while ((pci = take_wanted (self)) != NULL)
     if (!runner_passthrough_is_leaving (self, pci))
       runner_passthrough_remove (self, pci->name, FALSE, RUNNER_EJECT_MS, on_given_back, NULL);
+  runner_passthrough_mark_changed (self);
   return G_SOURCE_REMOVE;
 }
 
@@ -375,6 +380,7 @@ runner_passthrough_on_requested (gpointer data)
 {
   RunnerPci *pci = data;
 
+  g_atomic_int_set (&pci->asked_back, 1);
   if (g_atomic_int_compare_and_exchange (&pci->wanted, 0, 1))
     g_idle_add_full (G_PRIORITY_DEFAULT, on_wanted, pci->machine, NULL);
 }

@@ -11,13 +11,17 @@ typedef struct
   char *name, *host;
   AlcovePciAddress address;
   VmmDevice *device;
-  GPtrArray *notes; /* of char *: what people should know */
+  GMutex notes_lock;
+  GPtrArray *notes; /* of char *: what people should know; notes_lock */
   RunnerMachine *machine;
   VfioPciEvents events;
-  gint wanted; /* atomic: the host wants it back, and the main thread is to hear of it */
+  gint wanted;     /* atomic: the host wants it back, and the main thread is to hear of it */
+  gint asked_back; /* atomic: the host waits for it */
 } RunnerPci;
 
 void runner_pci_free (gpointer pci);
+/* Whoever watches the machine's cards is told soon. Any thread. */
+void runner_passthrough_mark_changed (RunnerMachine *self);
 RunnerPci *runner_passthrough_find (RunnerMachine *self, const char *name); /* (nullable) */
 /* Makes the device; the guest is not told. (transfer none) of the machine. */
 RunnerPci *

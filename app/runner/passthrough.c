@@ -8,12 +8,70 @@
 #include "devices/board/root-port.h"
 #include "vfio/host/address.h"
 
+/* What people hear of a function: each thing once, however often the guest provokes it. */
+#define NOTES_MAX 16
+#define TELL_MS   250 /* changes of that time are told at once: a guest can make many */
+
+/* Any thread. */
 static void
 on_note (const char *text, gpointer user_data)
 {
   RunnerPci *pci = user_data;
+  gboolean known;
 
-  g_ptr_array_add (pci->notes, g_strdup (text));
+  g_mutex_lock (&pci->notes_lock);
+  known = pci->notes->len >= NOTES_MAX ||
+          g_ptr_array_find_with_equal_func (pci->notes, text,
+                                            (GEqualFunc)(void (*) (void))g_str_equal, NULL);
+  if (!known)
+    g_ptr_array_add (pci->notes, g_strdup (text));
+  g_mutex_unlock (&pci->notes_lock);
+  if (!known)
+    runner_passthrough_mark_changed (pci->machine);
+}
+
+static void
+on_changed (gpointer user_data)
+{
+  runner_passthrough_mark_changed (((RunnerPci *)user_data)->machine);
+}
+
+static GVariant *
+list_notes (RunnerPci *pci)
+{
+  GVariant *notes;
+
+  g_mutex_lock (&pci->notes_lock);
+  notes = g_variant_new_strv ((const char *const *)pci->notes->pdata, (gssize)pci->notes->len);
+  g_mutex_unlock (&pci->notes_lock);
+  return notes;
+}
+
+static gboolean
+on_tell (gpointer user_data)
+{
+  RunnerMachine *self = user_data;
+
+  g_atomic_int_set (&self->cards_marked, 0);
+  if (self->cards_changed != NULL)
+    self->cards_changed (self->cards_changed_data);
+  return G_SOURCE_REMOVE;
+}
+
+void
+runner_passthrough_mark_changed (RunnerMachine *self)
+{
+  if (g_atomic_int_compare_and_exchange (&self->cards_marked, 0, 1))
+    g_timeout_add (TELL_MS, on_tell, self);
+}
+
+void
+runner_passthrough_watch (RunnerMachine *self,
+                          void (*func) (gpointer user_data),
+                          gpointer user_data)
+{
+  self->cards_changed = func;
+  self->cards_changed_data = user_data;
 }
 
 void
@@ -24,6 +82,7 @@ runner_pci_free (gpointer data)
   g_free (pci->name);
   g_free (pci->host);
   g_ptr_array_unref (pci->notes);
+  g_mutex_clear (&pci->notes_lock);
   g_free (pci);
 }
 
@@ -129,8 +188,9 @@ runner_passthrough_make (RunnerMachine *self, const AlcovePciConfig *config, GEr
   pci->host = g_strdup (name);
   pci->address = config->base.address;
   pci->notes = g_ptr_array_new_with_free_func (g_free);
+  g_mutex_init (&pci->notes_lock);
   pci->machine = self;
-  pci->events = (VfioPciEvents){ runner_passthrough_on_requested, on_note, pci };
+  pci->events = (VfioPciEvents){ runner_passthrough_on_requested, on_note, on_changed, pci };
   pci->device = runner_device_begin_ops (self, &vfio_pci_ops, id, &config->base, error);
   ok = pci->device != NULL &&
        vmm_device_set_pointer (pci->device, "container", self->vfio, error) &&
@@ -231,8 +291,11 @@ runner_passthrough_list (RunnerMachine *self)
       RunnerPci *pci = g_ptr_array_index (self->pcis, i);
       g_autofree char *address = alcove_pci_address_to_string (&pci->address);
       VfioPciStats stats;
+      const char *interrupts;
+      guint n_vectors;
 
       vfio_pci_get_stats (pci->device, &stats);
+      interrupts = vfio_pci_get_interrupts (pci->device, &n_vectors);
       g_variant_builder_open (&builder, G_VARIANT_TYPE_VARDICT);
       g_variant_builder_add (&builder, "{sv}", "name", g_variant_new_string (pci->name));
       g_variant_builder_add (&builder, "{sv}", "host", g_variant_new_string (pci->host));
@@ -243,9 +306,11 @@ runner_passthrough_list (RunnerMachine *self)
               vfio_container_get_way (self->vfio) == VFIO_WAY_IOMMUFD ? "iommufd" : "groups"));
       g_variant_builder_add (&builder, "{sv}", "leaving",
                              g_variant_new_boolean (runner_passthrough_is_leaving (self, pci)));
-      g_variant_builder_add (
-          &builder, "{sv}", "notes",
-          g_variant_new_strv ((const char *const *)pci->notes->pdata, (gssize)pci->notes->len));
+      g_variant_builder_add (&builder, "{sv}", "asked-back",
+                             g_variant_new_boolean (g_atomic_int_get (&pci->asked_back)));
+      g_variant_builder_add (&builder, "{sv}", "interrupts", g_variant_new_string (interrupts));
+      g_variant_builder_add (&builder, "{sv}", "vectors", g_variant_new_uint32 (n_vectors));
+      g_variant_builder_add (&builder, "{sv}", "notes", list_notes (pci));
       g_variant_builder_add (&builder, "{sv}", "trapped-reads", g_variant_new_uint64 (stats.reads));
       g_variant_builder_add (&builder, "{sv}", "trapped-writes",
                              g_variant_new_uint64 (stats.writes));

@@ -25,6 +25,12 @@ void runner_passthrough_remove (RunnerMachine *machine,
 void runner_passthrough_cancel_all (RunnerMachine *machine);
 
 /* What there is: (transfer full) aa{sv} with name s, host s, address s, way s ("groups", "iommufd"),
- * leaving b (the guest was asked to let go), notes as, trapped-reads t, trapped-writes t,
+ * leaving b (the guest was asked to let go), asked-back b (the host waits for it), interrupts s
+ * ("none", "intx", "msi", "msix"), vectors u, notes as, trapped-reads t, trapped-writes t,
  * slow-interrupts t. */
 GVariant *runner_passthrough_list (RunnerMachine *machine);
+
+/* func: called on the main thread when what is listed changed (but counters and interrupts). One. */
+void runner_passthrough_watch (RunnerMachine *machine,
+                               void (*func) (gpointer user_data),
+                               gpointer user_data);

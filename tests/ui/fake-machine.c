@@ -8,7 +8,9 @@
  * exists its contents are what the start fails with; "drawables" makes the picture come as
  * drawables; "no-tablet" leaves only a mouse; "linger" keeps the process after a fault; a snapshot goes on
  * until it is cancelled while there is "slow-snapshot"; with "keep-disks" the guest releases none,
- * with "keep-cards" no card; with "no-cards" none can be plugged in, with "leaving" it was asked for all. SIGUSR1 is a guest that dies of a fault.
+ * with "keep-cards" no card; with "no-cards" none can be plugged in, with "leaving" the guest was
+ * asked for all, with "asked-back" the host waits for them, and "card-notes" is what is said of the
+ * first, a line each. SIGUSR1 is a guest that dies of a fault; SIGUSR2 tells that cards changed.
  */
 #include <gio/gio.h>
 #include <gio/gunixfdlist.h>
@@ -224,6 +226,13 @@ flag (Fake *fake, const char *name, char **ret_contents)
 }
 
 static gboolean
+on_cards_changed (gpointer data)
+{
+  alcove_machine1_emit_pci_changed (((Fake *)data)->machine);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
 on_fault (gpointer data)
 {
   Fake *fake = data;
@@ -398,6 +407,27 @@ on_remove_pci (Fake *fake,
   return TRUE;
 }
 
+/* As a card whose main part is at work, with what the flag "card-notes" says of it, a line each. */
+static void
+add_live (Fake *fake, GVariantBuilder *list, const char *host)
+{
+  gboolean first = g_str_has_suffix (host, ".0");
+  g_autofree char *text = NULL;
+  g_auto (GStrv) notes = NULL;
+
+  if (first && flag (fake, "card-notes", &text))
+    notes = g_strsplit (g_strchomp (text), "\n", -1);
+  g_variant_builder_add (list, "{sv}", "address",
+                         g_variant_new_string (first ? "01:00.0" : "01:00.1"));
+  g_variant_builder_add (list, "{sv}", "interrupts",
+                         g_variant_new_string (first ? "msix" : "intx"));
+  g_variant_builder_add (list, "{sv}", "vectors", g_variant_new_uint32 (first ? 5 : 1));
+  g_variant_builder_add (list, "{sv}", "asked-back",
+                         g_variant_new_boolean (flag (fake, "asked-back", NULL)));
+  g_variant_builder_add (list, "{sv}", "notes",
+                         g_variant_new_strv ((const char *const *)notes, notes ? -1 : 0));
+}
+
 static gboolean
 on_list_pci (Fake *fake, GDBusMethodInvocation *invocation, AlcoveMachine1 *machine)
 {
@@ -414,6 +444,7 @@ on_list_pci (Fake *fake, GDBusMethodInvocation *invocation, AlcoveMachine1 *mach
       g_variant_builder_add (&list, "{sv}", "host", g_variant_new_string (host));
       g_variant_builder_add (&list, "{sv}", "leaving",
                              g_variant_new_boolean (flag (fake, "leaving", NULL)));
+      add_live (fake, &list, host);
       g_variant_builder_close (&list);
     }
   alcove_machine1_complete_list_pci (machine, invocation, g_variant_builder_end (&list));
@@ -536,6 +567,7 @@ main (int argc, char **argv)
   set_state (&fake, paused ? "paused" : "running", "user", "");
   say_ready (ready_fd, NULL);
   g_unix_signal_add (SIGUSR1, on_fault, &fake);
+  g_unix_signal_add (SIGUSR2, on_cards_changed, &fake);
   g_main_loop_run (fake.loop);
 
   alcove_control_server_free (fake.control);

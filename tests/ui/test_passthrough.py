@@ -5,7 +5,9 @@
 test_passthrough.py PROGRAM FAKE_DIR PICTURES [TEST...]
 ALCOVE_VFIO_TREE: the program that makes a faked host; ALCOVE_VFIO_TREES: the folder of its hosts.
 """
+import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -230,7 +232,25 @@ def test_running(desk):
     wait_for("all of the card in machine.conf", lambda: has_card(folder))
     check(not desk.look(contains="Needs a step", under=row(desk, GPU)),
           "the machine is in its own way")
+    desk.find(contains=f"{GPU}: 01:00.0 in the guest, MSI-X interrupts, 5 vectors")
     desk.picture("82-live")
+    desk.set_flag("card-notes", "It could not be reset: it goes on with what was in it\n"
+                                "The host has no interrupt for it (No space left on device)\n")
+    desk.set_flag("asked-back")
+    said = desk.run("pci", "list", "live").stdout
+    check("gpu (0000:0d:00.0): It could not be reset" in said and "msix (5)" in said and
+          "asked back by the host" in said, said)
+    said = json.loads(desk.run("pci", "list", "live", "--json").stdout)
+    check(len(said) == 2 and sorted(len(one["notes"]) for one in said) == [0, 2] and
+          all(one["live"] and one["asked-back"] for one in said), said)
+    check("The host has no interrupt for it" in desk.run("show", "live").stdout, "show lacks a note")
+    # What changes is told by the machine; nobody presses anything.
+    os.kill(desk.vmm_pid(folder), signal.SIGUSR2)
+    desk.find(contains="The host asked for it back, and the guest keeps it")
+    desk.find(contains="It could not be reset: it goes on")
+    desk.picture("82-live-notes")
+    desk.clear_flag("card-notes")
+    desk.clear_flag("asked-back")
     desk.set_flag("leaving")
     desk.press("Look again", "push button")
     desk.find(contains="The guest was asked to let go of it")

@@ -215,10 +215,12 @@ enable_vectors_locked (VfioPci *pci, VfioIrqMode mode, guint n)
   pci->host.n_vectors = n;
 }
 
-/* Vectors that the guest has opened since. */
-static void
+/* Vectors that the guest has opened since. TRUE: there were any. */
+static gboolean
 add_vectors_locked (VfioPci *pci)
 {
+  gboolean any = FALSE;
+
   for (guint v = 0; v < pci->host.n_vectors; v++)
     {
       gint32 fd;
@@ -228,8 +230,9 @@ add_vectors_locked (VfioPci *pci)
       fd = pci_device_get_vector_eventfd (&pci->parent, v, NULL);
       if (fd >= 0 &&
           vfio_device_set_irqs (pci->host.device, VFIO_PCI_MSIX_IRQ_INDEX, v, 1, &fd) == 0)
-        pci->host.in_use[v] = TRUE;
+        any = pci->host.in_use[v] = TRUE;
     }
+  return any;
 }
 
 static void
@@ -269,6 +272,7 @@ void
 vfio_pci_update_irqs (VfioPci *pci)
 {
   VfioIrqMode wanted = VFIO_IRQ_MODE_INTX;
+  gboolean changed = FALSE;
   guint n = 0;
 
   g_mutex_lock (&pci->host.irq_lock);
@@ -291,10 +295,29 @@ vfio_pci_update_irqs (VfioPci *pci)
         enable_intx_locked (pci);
       else
         enable_vectors_locked (pci, wanted, n);
+      changed = TRUE;
     }
   else if (wanted == VFIO_IRQ_MODE_MSIX)
-    add_vectors_locked (pci);
+    changed = add_vectors_locked (pci);
   g_mutex_unlock (&pci->host.irq_lock);
+  if (changed && pci->config.events != NULL && pci->config.events->changed != NULL)
+    pci->config.events->changed (pci->config.events->user_data);
+}
+
+const char *
+vfio_pci_get_interrupts (VmmDevice *device, guint *ret_n)
+{
+  static const char *const modes[] = { "none", "intx", "msi", "msix" };
+  VfioPci *pci = (VfioPci *)device;
+  VfioIrqMode mode;
+
+  g_mutex_lock (&pci->host.irq_lock);
+  mode = pci->host.mode;
+  *ret_n = mode == VFIO_IRQ_MODE_INTX ? 1 : mode == VFIO_IRQ_MODE_MSI ? pci->host.n_vectors : 0;
+  for (guint v = 0; mode == VFIO_IRQ_MODE_MSIX && v < pci->host.n_vectors; v++)
+    *ret_n += pci->host.in_use[v];
+  g_mutex_unlock (&pci->host.irq_lock);
+  return modes[mode];
 }
 
 /* ---- errors and requests ---- */
@@ -311,6 +334,9 @@ on_error (gpointer user_data)
                                              "slot or its power supply may be faulty.",
                                              vfio_device_get_name (pci->host.device));
 
+  vfio_pci_note (pci,
+                 "It reported a fatal error, for which the machine was paused: its driver in the "
+                 "guest may not work before the next reset");
   vmm_machine_request (get_machine (pci), VMM_REQUEST_PAUSE, EREMOTEIO, detail);
 }
 

@@ -122,4 +122,8 @@ vfio_pci_reset_hardware (VfioPci *pci, gboolean whole)
             command & ~(guint)(PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER));
       pci->host.fresh = TRUE;
     }
+  else if (whole)
+    vfio_pci_note (pci,
+                   "It could not be reset: it goes on with what was in it, and the guest's driver "
+                   "may not start it. If it does not work, restart the host");
 }

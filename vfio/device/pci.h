@@ -20,8 +20,10 @@ typedef struct
   /* The host wants the device back: ask the guest, then take it out. On a worker, again every few
    * seconds until it is gone. */
   void (*requested) (gpointer user_data);
-  /* Something to know that is no error, as a sentence. In realize and reset. */
+  /* Something to know, as a sentence without its end. Any thread, perhaps again and again. */
   void (*note) (const char *text, gpointer user_data);
+  /* vfio_pci_get_interrupts says something else now. Any thread, as often as the guest likes. */
+  void (*changed) (gpointer user_data);
   gpointer user_data;
 } VfioPciEvents;
 
@@ -46,3 +48,6 @@ typedef struct
   guint64 reads, writes, slow_interrupts;
 } VfioPciStats;
 void vfio_pci_get_stats (VmmDevice *device, VfioPciStats *ret_stats);
+/* How the guest has set up its interrupts: "none", "intx", "msi" or "msix"; of ret_n vectors. Thread:
+ * any. */
+const char *vfio_pci_get_interrupts (VmmDevice *device, guint *ret_n);

@@ -29,6 +29,7 @@ typedef struct
   PciBus *bus; /* behind the port */
   VfioPciEvents events;
   GPtrArray *notes;
+  guint n_changed;
   guint n_requested;
   gboolean level; /* of the root's pin */
   GBytes *rom_image;
@@ -61,13 +62,21 @@ on_note (const char *text, gpointer user_data)
 }
 
 static void
+on_changed (gpointer user_data)
+{
+  ((Fixture *)user_data)->n_changed++;
+}
+
+static void
 set_up (Fixture *f, gconstpointer data)
 {
   VmmDevice *port;
 
   f->h = harness_new (RAM);
   f->notes = g_ptr_array_new_with_free_func (g_free);
-  f->events = (VfioPciEvents){ on_requested, on_note, f };
+  f->events = (VfioPciEvents){
+    .requested = on_requested, .note = on_note, .changed = on_changed, .user_data = f
+  };
   fake_kernel_init (&f->fake);
   f->gpu = fake_gpu_new (GPU, 12);
   f->sound = fake_function_new (SOUND, 12, 0x10de, 0x228b);
@@ -453,12 +462,25 @@ msix (Fixture *f, guint vector)
   return sent;
 }
 
+/* What the function says of its interrupts; and that it said so. */
+static void
+assert_interrupts (Fixture *f, VfioPci *pci, const char *kind, guint n)
+{
+  guint n_vectors;
+
+  g_assert_cmpstr (vfio_pci_get_interrupts ((VmmDevice *)pci, &n_vectors), ==, kind);
+  g_assert_cmpuint (n_vectors, ==, n);
+  g_assert_cmpuint (f->n_changed, >, 0);
+  f->n_changed = 0;
+}
+
 static void
 test_msix (Fixture *f, gconstpointer data)
 {
   guint commits;
+  VfioPci *gpu = plug (f);
 
-  plug (f);
+  assert_interrupts (f, gpu, "intx", 1);
   decode (f);
   g_assert_cmpuint (f->gpu->n_enabled[VFIO_PCI_INTX_IRQ_INDEX], ==, 1);
   /* As Linux does it: enabled with all masked, entries written, then open. */
@@ -476,6 +498,7 @@ test_msix (Fixture *f, gconstpointer data)
   g_assert_true (msix (f, 0));
   g_assert_true (msix (f, 1));
   g_assert_cmpuint (f->h->n_route_commits, ==, commits);
+  assert_interrupts (f, gpu, "msix", 2);
   g_assert_false (msix (f, 2));
   g_assert_cmpuint (harness_count_msi (f->h, 0x40), ==, 1);
   g_assert_cmpuint (harness_count_msi (f->h, 0x41), ==, 1);
@@ -485,6 +508,7 @@ test_msix (Fixture *f, gconstpointer data)
 
   /* One opened later gets its signal without the others being taken down. */
   harness_mmio_write (f->h, TABLE + 2 * 16 + 12, 4, 0);
+  assert_interrupts (f, gpu, "msix", 3);
   g_assert_true (msix (f, 2));
   g_assert_cmpuint (harness_count_msi (f->h, 0x42), ==, 1);
   /* Masked: held, shown, and sent when it is open again. */
@@ -548,7 +572,8 @@ test_msix_few (Fixture *f, gconstpointer data)
 static void
 test_msi (Fixture *f, gconstpointer data)
 {
-  plug (f);
+  VfioPci *gpu = plug (f);
+
   decode (f);
   g_assert_cmphex (cfg (f, 0x6a, 2), ==, 0x0184); /* 4 vectors, 64 bit, masks; off */
   cfg_write (f, 0x6c, 4, 0xfee01000);
@@ -557,6 +582,7 @@ test_msi (Fixture *f, gconstpointer data)
   cfg_write (f, 0x6a, 2, PCI_MSI_FLAGS_ENABLE | 2 << 4);
   g_assert_cmpuint (f->gpu->n_enabled[VFIO_PCI_MSI_IRQ_INDEX], ==, 4);
   g_assert_cmpuint (f->gpu->n_enabled[VFIO_PCI_INTX_IRQ_INDEX], ==, 0);
+  assert_interrupts (f, gpu, "msi", 4);
   for (guint v = 0; v < 4; v++)
     g_assert_true (fake_function_interrupt (f->gpu, VFIO_PCI_MSI_IRQ_INDEX, v));
   harness_run (f->h);
@@ -732,6 +758,16 @@ test_reset (Fixture *f, gconstpointer data)
   g_assert_cmpuint (f->gpu->n_resets, ==, 3);
 }
 
+/* No way to reset it at all: that is said. */
+static void
+test_no_reset (Fixture *f, gconstpointer data)
+{
+  f->gpu->has_reset = f->gpu->has_hot_reset = FALSE;
+  plug (f);
+  g_assert_cmpuint (f->notes->len, ==, 1);
+  g_assert_nonnull (strstr (g_ptr_array_index (f->notes, 0), "could not be reset"));
+}
+
 /* Neither FLR nor a soft reset by power states: the bus, when all of it is ours. */
 static void
 test_bus_reset (Fixture *f, gconstpointer data)
@@ -757,6 +793,7 @@ test_bus_reset (Fixture *f, gconstpointer data)
   /* The machine is reset: the bus is, once, for both. */
   g_assert_cmpuint (f->gpu->n_hot_resets, ==, before + 1);
   g_assert_cmpuint (f->gpu->n_resets, ==, 0);
+  g_assert_cmpuint (f->notes->len, ==, 0);
 }
 
 /* ---- ROM ---- */
@@ -1046,6 +1083,7 @@ main (int argc, char **argv)
   ADD ("no-save", test_no_save);
   ADD ("surprise", test_surprise);
   ADD ("reset", test_reset);
+  ADD ("no-reset", test_no_reset);
   ADD ("bus-reset", test_bus_reset);
   ADD ("rom", test_rom);
   ADD ("rom-garbage", test_rom_garbage);
