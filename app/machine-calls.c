@@ -12,8 +12,7 @@
 #include "app/saved.h"
 
 #define SIDE_MAX       16384 /* pixels of a picture */
-#define ADD_PCI_MS     300000
-#define TYPE_MS        60 /* a character, with room */
+#define TYPE_MS        60    /* a character, with room */
 #define FORCE_OFF_MS   10000
 #define FORCE_CHECK_MS 50
 
@@ -626,6 +625,82 @@ alcove_machine_remove_disk_async (AlcoveMachine *self,
   remove_call (self, "RemoveDisk", name, force, timeout_ms, cancellable, callback, user_data);
 }
 
+/* A card that the host is asked for. The call itself is not cancelled: whether the card came or not is
+ * what its answer tells. */
+typedef struct
+{
+  AlcoveMachine *machine;
+  char *name;                /* (nullable) of the first group */
+  GCancellable *cancellable; /* (nullable) the caller's */
+  gulong handler;
+} AddPci;
+
+static void
+add_pci_free (gpointer data)
+{
+  AddPci *add = data;
+
+  g_object_unref (add->machine);
+  g_clear_object (&add->cancellable);
+  g_free (add->name);
+  g_free (add);
+}
+
+/* On the main context: the question is to end. Where it has been answered already nothing happens. */
+static gboolean
+end_question (gpointer user_data)
+{
+  AddPci *add = user_data;
+  GVariantBuilder options;
+
+  if (add->machine->proxy == NULL)
+    return G_SOURCE_REMOVE;
+  g_variant_builder_init (&options, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add (&options, "{sv}", "waiting", g_variant_new_boolean (TRUE));
+  g_dbus_proxy_call (G_DBUS_PROXY (add->machine->proxy), "RemovePci",
+                     g_variant_new ("(sa{sv})", add->name, &options), G_DBUS_CALL_FLAGS_NONE, -1,
+                     NULL, NULL, NULL);
+  return G_SOURCE_REMOVE;
+}
+
+/* Any thread. */
+static void
+on_add_pci_cancelled (GCancellable *cancellable, gpointer user_data)
+{
+  AddPci *add = user_data;
+  AddPci *copy = g_new0 (AddPci, 1);
+
+  copy->machine = g_object_ref (add->machine);
+  copy->name = g_strdup (add->name);
+  g_idle_add_full (G_PRIORITY_DEFAULT, end_question, copy, add_pci_free);
+}
+
+/* The name in "[pci NAME]". (transfer full) (nullable) */
+static char *
+dup_pci_name (const char *group)
+{
+  const char *start = group != NULL ? strstr (group, "[pci ") : NULL;
+  const char *end = start != NULL ? strchr (start, ']') : NULL;
+
+  return end != NULL ? g_strndup (start + strlen ("[pci "), (gsize)(end - start) - strlen ("[pci "))
+                     : NULL;
+}
+
+static void
+on_pci_added (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  AddPci *add = g_task_get_task_data (task);
+  Call *call = g_task_get_task_data (G_TASK (result));
+  GError *error = NULL;
+
+  g_cancellable_disconnect (add->cancellable, add->handler);
+  if (g_task_propagate_boolean (G_TASK (result), &error))
+    g_task_return_pointer (task, g_variant_ref (call->result), (GDestroyNotify)g_variant_unref);
+  else
+    g_task_return_error (task, error);
+}
+
 void
 alcove_machine_add_pci_async (AlcoveMachine *self,
                               const char *const *groups,
@@ -634,21 +709,40 @@ alcove_machine_add_pci_async (AlcoveMachine *self,
                               gpointer user_data)
 {
   g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
+  g_autoptr (GTask) inner = g_task_new (self, NULL, on_pci_added, g_object_ref (task));
+  AddPci *add = g_new0 (AddPci, 1);
 
   g_task_set_source_tag (task, alcove_machine_add_pci_async);
-  /* Resets and memory to be locked take their time. */
-  run_call (task, "AddPci", g_variant_new ("(^as)", groups), NULL, ADD_PCI_MS);
+  g_task_set_check_cancellable (task, FALSE);
+  add->machine = g_object_ref (self);
+  add->name = dup_pci_name (groups[0]);
+  g_task_set_task_data (task, add, add_pci_free);
+  if (cancellable != NULL && add->name != NULL)
+    {
+      add->cancellable = g_object_ref (cancellable);
+      add->handler =
+          g_cancellable_connect (cancellable, G_CALLBACK (on_add_pci_cancelled), add, NULL);
+    }
+  if (g_task_return_error_if_cancelled (task))
+    {
+      g_cancellable_disconnect (add->cancellable, add->handler);
+      g_object_unref (task); /* inner's */
+      return;
+    }
+  /* Somebody looks for a password, and then there are resets and memory to be locked. The end of the
+   * machine ends it. */
+  run_call (inner, "AddPci", g_variant_new ("(^as)", groups), NULL, G_MAXINT);
 }
 
 GStrv
 alcove_machine_add_pci_finish (AlcoveMachine *self, GAsyncResult *result, GError **error)
 {
-  Call *call = g_task_get_task_data (G_TASK (result));
+  g_autoptr (GVariant) answer = g_task_propagate_pointer (G_TASK (result), error);
   GStrv groups;
 
-  if (!g_task_propagate_boolean (G_TASK (result), error))
+  if (answer == NULL)
     return NULL;
-  g_variant_get (call->result, "(^as)", &groups);
+  g_variant_get (answer, "(^as)", &groups);
   return groups;
 }
 

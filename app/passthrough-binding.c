@@ -34,22 +34,6 @@ parse (const char *const *addresses, GArray *set, GError **error)
   return TRUE;
 }
 
-/* With vfio-pci already, and its group's file is ours to open. */
-static gboolean
-is_ready (VfioTree *tree, VfioAddress address)
-{
-  char id[VFIO_ADDRESS_TEXT_SIZE];
-  g_autofree char *link =
-      g_strdup_printf ("/sys/bus/pci/devices/%s/driver", vfio_address_format (address, id));
-  g_autofree char *driver = vfio_tree_read_link_name (tree, link), *node = NULL;
-  int group = vfio_bind_get_group (tree, address);
-
-  if (g_strcmp0 (driver, "vfio-pci") != 0 || group < 0)
-    return FALSE;
-  node = g_strdup_printf ("%s/dev/vfio/%d", vfio_tree_get_root (tree), group);
-  return access (node, R_OK | W_OK) == 0;
-}
-
 /* As far as this process may. */
 static gboolean
 raise_own_memlock (guint64 bytes)
@@ -223,7 +207,7 @@ prepare (AlcoveBinding *binding, guint64 memlock, GCancellable *cancellable, GEr
       return FALSE;
     }
   for (guint i = 0; i < set->len && ready; i++)
-    ready = is_ready (tree, g_array_index (set, VfioAddress, i));
+    ready = vfio_bind_is_ready (tree, g_array_index (set, VfioAddress, i));
   if (ready && raise_own_memlock (memlock))
     {
       binding->way = ALCOVE_BINDING_NONE;
@@ -332,8 +316,15 @@ prepare_in_thread (GTask *task, gpointer source, gpointer data, GCancellable *ca
 {
   Work *work = data;
   GError *error = NULL;
+  gboolean got = prepare (work->binding, work->memlock, cancellable, &error);
 
-  if (prepare (work->binding, work->memlock, cancellable, &error))
+  /* What this process did by itself is not interrupted half-way; it is undone. */
+  if (got && g_cancellable_set_error_if_cancelled (cancellable, &error))
+    {
+      got = FALSE;
+      (void)alcove_binding_give_back (work->binding, NULL);
+    }
+  if (got)
     g_task_return_pointer (task, g_steal_pointer (&work->binding),
                            (GDestroyNotify)alcove_binding_free);
   else
@@ -352,6 +343,8 @@ alcove_binding_prepare_async (const char *const *addresses,
 
   work->binding = binding_new (addresses);
   work->memlock = memlock;
+  /* What was got is answered with, or given back above: never dropped. */
+  g_task_set_check_cancellable (task, FALSE);
   g_task_set_task_data (task, work, work_free);
   g_task_run_in_thread (task, prepare_in_thread);
 }

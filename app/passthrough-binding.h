@@ -50,6 +50,9 @@ gboolean alcove_binding_give_back (AlcoveBinding *binding, GError **error);
 void alcove_binding_free (AlcoveBinding *binding);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AlcoveBinding, alcove_binding_free)
 
+/* Cancelled: as soon as the helper can be left alone with the question (its user's answer comes to
+ * nothing then); the error is ALCOVE_ERROR_CANCELLED or G_IO_ERROR_CANCELLED, and nothing stays taken.
+ * When the cancellation comes too late for that the binding is answered with all the same. */
 void alcove_binding_prepare_async (const char *const *addresses,
                                    guint64 memlock,
                                    GCancellable *cancellable,

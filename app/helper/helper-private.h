@@ -59,4 +59,6 @@ void helper_owners_watch (HelperOwners *owners, const char *owner);
 /* gone is called again in a while: something of the owner is still open. */
 void helper_owners_retry (HelperOwners *owners, const char *owner);
 void helper_owners_forget (HelperOwners *owners, const char *owner);
+/* It is watched, and has not left as far as is known. */
+gboolean helper_owners_is_here (HelperOwners *owners, const char *owner);
 guint helper_owners_get_n_gone (HelperOwners *owners);

@@ -113,6 +113,14 @@ helper_owners_forget (HelperOwners *owners, const char *name)
   g_hash_table_remove (owners->all, name);
 }
 
+gboolean
+helper_owners_is_here (HelperOwners *owners, const char *name)
+{
+  Owner *owner = g_hash_table_lookup (owners->all, name);
+
+  return owner != NULL && !owner->gone;
+}
+
 guint
 helper_owners_get_n_gone (HelperOwners *owners)
 {

@@ -224,9 +224,14 @@ on_authorized (GObject *source, GAsyncResult *result, gpointer user_data)
       return;
     }
   call->check_only = FALSE;
-  /* From now on, so that a caller who leaves before the work is done is not missed. */
-  if (call->owner != NULL && call->service->owners != NULL)
-    helper_owners_watch (call->service->owners, call->owner);
+  if (call->owner != NULL && call->service->owners != NULL &&
+      !helper_owners_is_here (call->service->owners, call->owner))
+    {
+      finish (call, NULL,
+              g_error_new (VMM_ERROR, VMM_ERROR_CANCELLED,
+                           "The caller has left before the password was given"));
+      return;
+    }
   enqueue (call);
 }
 
@@ -289,7 +294,12 @@ on_identified (GObject *source, GAsyncResult *result, gpointer user_data)
       return;
     }
   if (call->arguments.when_gone)
-    call->owner = g_strdup (call->caller->sender);
+    {
+      call->owner = g_strdup (call->caller->sender);
+      /* From now on, so that one who leaves before the work is done is not missed. */
+      if (call->service->owners != NULL)
+        helper_owners_watch (call->service->owners, call->owner);
+    }
   if (call->method->action == NULL)
     enqueue (call);
   else if (call->method->method == HELPER_BIND)

@@ -19,22 +19,53 @@ is_held (RunnerMachine *machine, GDBusMethodInvocation *invocation)
   return TRUE;
 }
 
+/* A call that may take long, and ends when its caller leaves. */
+typedef struct
+{
+  GDBusMethodInvocation *invocation;
+  GCancellable *cancellable;
+  GDBusConnection *connection;
+  gulong handler;
+} AddCall;
+
+static void
+on_caller_left (GDBusConnection *connection, gboolean vanished, GError *error, gpointer user_data)
+{
+  g_cancellable_cancel (user_data);
+}
+
+static void
+on_added (const char *const *groups, const GError *error, gpointer user_data)
+{
+  AddCall *call = user_data;
+
+  g_signal_handler_disconnect (call->connection, call->handler);
+  if (error != NULL)
+    runner_control_return_error (call->invocation, error);
+  else
+    g_dbus_method_invocation_return_value (call->invocation, g_variant_new ("(^as)", groups));
+  g_object_unref (call->connection);
+  g_object_unref (call->cancellable);
+  g_free (call);
+}
+
 static gboolean
 on_add_pci (AlcoveMachine1 *object,
             GDBusMethodInvocation *invocation,
             const char *const *groups,
             gpointer user_data)
 {
-  g_autoptr (GError) error = NULL;
-  g_auto (GStrv) result = NULL;
+  AddCall *call;
 
   if (is_held (user_data, invocation))
     return G_DBUS_METHOD_INVOCATION_HANDLED;
-  result = runner_passthrough_add (user_data, groups, &error);
-  if (result == NULL)
-    runner_control_return_error (invocation, error);
-  else
-    alcove_machine1_complete_add_pci (object, invocation, (const char *const *)result);
+  call = g_new0 (AddCall, 1);
+  call->invocation = invocation;
+  call->cancellable = g_cancellable_new ();
+  call->connection = g_object_ref (g_dbus_method_invocation_get_connection (invocation));
+  call->handler =
+      g_signal_connect (call->connection, "closed", G_CALLBACK (on_caller_left), call->cancellable);
+  runner_passthrough_add (user_data, groups, call->cancellable, on_added, call);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
@@ -57,9 +88,15 @@ on_remove_pci (AlcoveMachine1 *object,
                GVariant *options,
                gpointer user_data)
 {
-  gboolean force = FALSE;
+  gboolean force = FALSE, waiting = FALSE;
   guint timeout_ms = RUNNER_EJECT_MS;
 
+  (void)g_variant_lookup (options, "waiting", "b", &waiting);
+  if (waiting)
+    {
+      runner_passthrough_cancel (user_data, name, on_removed, invocation);
+      return G_DBUS_METHOD_INVOCATION_HANDLED;
+    }
   if (is_held (user_data, invocation))
     return G_DBUS_METHOD_INVOCATION_HANDLED;
   (void)g_variant_lookup (options, "force", "b", &force);

@@ -2,7 +2,6 @@
 /* Cards are got from the host before their functions are opened, and given back when they are closed:
  * a card at a time, so that one that is taken out of the running guest is the host's again. */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "app/definition-pci.h"
 #include "app/passthrough-binding.h"
@@ -15,7 +14,7 @@
 typedef struct
 {
   AlcovePciAddress address;
-  AlcoveBinding *binding;
+  AlcoveBinding *binding; /* (nullable): it was ready, and not ours to give back */
 } RunnerCard;
 
 /* The functions of the definition in this slot, as the kernel writes them; mediated devices are made,
@@ -38,38 +37,27 @@ find_functions (RunnerMachine *self, const AlcovePciAddress *at)
   return set;
 }
 
-/* Ready as they are: nothing has to be looked for. */
 static gboolean
 are_ready (VfioTree *tree, GArray *set)
 {
   for (guint i = 0; i < set->len; i++)
-    {
-      VfioAddress address = g_array_index (set, VfioAddress, i);
-      char id[VFIO_ADDRESS_TEXT_SIZE];
-      g_autofree char *link =
-          g_strdup_printf ("/sys/bus/pci/devices/%s/driver", vfio_address_format (address, id));
-      g_autofree char *driver = vfio_tree_read_link_name (tree, link);
-      g_autofree char *node = g_strdup_printf ("%s/dev/vfio/%d", vfio_tree_get_root (tree),
-                                               vfio_bind_get_group (tree, address));
-
-      if (g_strcmp0 (driver, "vfio-pci") != 0 || access (node, R_OK | W_OK) != 0)
-        return FALSE;
-    }
+    if (!vfio_bind_is_ready (tree, g_array_index (set, VfioAddress, i)))
+      return FALSE;
   return TRUE;
 }
 
-/* With what must go along: the rest of the card, mates of the group. (transfer full) */
-static GStrv
-find_set (GArray *set, gboolean *ret_ready, GError **error)
+/* With what must go along: the rest of the card, mates of the group. What is ready as it is needs
+ * nothing looked for. */
+static gboolean
+find_set (GArray *set, RunnerWanted *ret, GError **error)
 {
   g_autoptr (VfioTree) tree = vfio_tree_open_host (error);
   g_autoptr (GArray) whole = NULL;
-  GStrv names;
 
   if (tree == NULL)
-    return NULL;
-  *ret_ready = are_ready (tree, set);
-  if (*ret_ready)
+    return FALSE;
+  ret->ready = are_ready (tree, set);
+  if (ret->ready)
     whole = g_array_ref (set);
   else
     {
@@ -78,24 +66,45 @@ find_set (GArray *set, gboolean *ret_ready, GError **error)
       whole = vfio_bind_complete (inventory, (VfioAddress *)(gpointer)set->data, set->len, error);
     }
   if (whole == NULL)
-    return NULL;
-  names = g_new0 (char *, whole->len + 1);
+    return FALSE;
+  ret->hosts = g_new0 (char *, whole->len + 1);
   for (guint i = 0; i < whole->len; i++)
-    names[i] = vfio_address_to_string (g_array_index (whole, VfioAddress, i));
-  return names;
+    ret->hosts[i] = vfio_address_to_string (g_array_index (whole, VfioAddress, i));
+  return TRUE;
+}
+
+gboolean
+runner_passthrough_find_wanted (RunnerMachine *self,
+                                const AlcovePciAddress *at,
+                                RunnerWanted *ret,
+                                GError **error)
+{
+  g_autoptr (GArray) set = find_functions (self, at);
+
+  *ret = (RunnerWanted){ 0 };
+  ret->memlock =
+      (alcove_definition_get_machine (self->definition)->memory_mib << 20) + MEMLOCK_SLACK;
+  return set->len == 0 || find_set (set, ret, error);
+}
+
+void
+runner_passthrough_take_card (RunnerMachine *self,
+                              const AlcovePciAddress *at,
+                              AlcoveBinding *binding)
+{
+  RunnerCard card = { *at, binding };
+
+  g_array_append_val (self->cards, card);
 }
 
 gboolean
 runner_passthrough_get_card (RunnerMachine *self, const AlcovePciConfig *config, GError **error)
 {
   const AlcovePciAddress *at = &config->base.address;
-  g_autoptr (GArray) set = find_functions (self, at);
-  g_auto (GStrv) names = NULL;
-  guint64 memlock =
-      (alcove_definition_get_machine (self->definition)->memory_mib << 20) + MEMLOCK_SLACK;
-  RunnerCard card = { *at, NULL };
   g_autoptr (GError) problem = NULL;
-  gboolean ready = FALSE;
+  RunnerWanted wanted;
+  AlcoveBinding *binding = NULL;
+  gboolean found;
 
   for (guint i = 0; i < self->cards->len; i++)
     {
@@ -104,21 +113,22 @@ runner_passthrough_get_card (RunnerMachine *self, const AlcovePciConfig *config,
       if (other->address.bus == at->bus && other->address.slot == at->slot)
         return TRUE;
     }
-  if (set->len == 0)
+  found = runner_passthrough_find_wanted (self, at, &wanted, &problem);
+  if (found && wanted.hosts == NULL)
     return TRUE;
-  names = find_set (set, &ready, &problem);
-  if (names != NULL)
-    card.binding = alcove_binding_prepare ((const char *const *)names, memlock, &problem);
+  if (found)
+    binding = alcove_binding_prepare ((const char *const *)wanted.hosts, wanted.memlock, &problem);
+  g_strfreev (wanted.hosts);
   /* What is ready can be tried: where the limit on locked memory is too low, that is said then. */
-  if (card.binding == NULL && ready)
+  if (binding == NULL && wanted.ready)
     return TRUE;
-  if (card.binding == NULL)
+  if (binding == NULL)
     {
       g_propagate_error (error, g_steal_pointer (&problem));
       g_prefix_error (error, "[pci %s]: ", config->base.name);
       return FALSE;
     }
-  g_array_append_val (self->cards, card);
+  runner_passthrough_take_card (self, at, binding);
   return TRUE;
 }
 
@@ -129,7 +139,7 @@ give_back (RunnerCard *card)
 {
   g_autoptr (GError) error = NULL;
 
-  if (!alcove_binding_give_back (card->binding, &error))
+  if (card->binding != NULL && !alcove_binding_give_back (card->binding, &error))
     fprintf (stderr, "alcove-vmm: %s\n", error->message);
   alcove_binding_free (card->binding);
 }

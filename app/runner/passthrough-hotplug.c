@@ -123,37 +123,78 @@ make_functions (RunnerMachine *self, GPtrArray *names, GError **error)
   return TRUE;
 }
 
-GStrv
-runner_passthrough_add (RunnerMachine *self, const char *const *groups, GError **error)
+/* Into the definition, which finds a slot where none is given. names: those that were. */
+static gboolean
+add_groups (RunnerMachine *self, const char *const *groups, GPtrArray *names, GError **error)
 {
-  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GPtrArray) results = g_ptr_array_new_with_free_func (g_free);
-  gboolean ok = TRUE;
-
   if (groups[0] == NULL)
     {
       g_set_error_literal (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID,
                            "No device is named: give a [pci NAME] group");
-      return NULL;
+      return FALSE;
     }
-  for (guint i = 0; ok && groups[i] != NULL; i++)
+  for (guint i = 0; groups[i] != NULL; i++)
     {
       char *name = alcove_definition_add_pci (self->definition, groups[i], TRUE, error);
 
-      ok = name != NULL;
-      if (!ok)
-        break;
+      if (name == NULL)
+        return FALSE;
       g_ptr_array_add (names, name);
-      ok = check_slot (self, alcove_definition_find_pci (self->definition, name), error);
-      if (ok && alcove_definition_find_pci (self->definition, name)->base.address.bus !=
-                    alcove_definition_find_pci (self->definition, g_ptr_array_index (names, 0))
-                        ->base.address.bus)
+      if (!check_slot (self, alcove_definition_find_pci (self->definition, name), error))
+        return FALSE;
+      if (alcove_definition_find_pci (self->definition, name)->base.address.bus !=
+          alcove_definition_find_pci (self->definition, g_ptr_array_index (names, 0))
+              ->base.address.bus)
         {
           g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID,
                        "[pci %s] belongs to another card: attach one card after the other", name);
-          ok = FALSE;
+          return FALSE;
         }
     }
+  return TRUE;
+}
+
+static const AlcovePciAddress *
+get_address (RunnerMachine *self, const char *name)
+{
+  return &alcove_definition_find_pci (self->definition, name)->base.address;
+}
+
+gboolean
+runner_passthrough_check (RunnerMachine *self,
+                          const char *const *groups,
+                          GPtrArray **ret_names,
+                          RunnerWanted *ret_wanted,
+                          GError **error)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  gboolean ok = add_groups (self, groups, names, error);
+
+  if (ok && !runner_passthrough_find_wanted (self, get_address (self, g_ptr_array_index (names, 0)),
+                                             ret_wanted, error))
+    {
+      g_prefix_error (error, "[pci %s]: ", (char *)g_ptr_array_index (names, 0));
+      ok = FALSE;
+    }
+  /* The slot is not kept: what comes meanwhile may have it. */
+  take_back (self, names);
+  *ret_names = ok ? g_steal_pointer (&names) : NULL;
+  return ok;
+}
+
+GStrv
+runner_passthrough_plug (RunnerMachine *self,
+                         const char *const *groups,
+                         AlcoveBinding **binding,
+                         GError **error)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) results = g_ptr_array_new_with_free_func (g_free);
+  gboolean ok = add_groups (self, groups, names, error);
+
+  if (ok)
+    runner_passthrough_take_card (self, get_address (self, g_ptr_array_index (names, 0)),
+                                  g_steal_pointer (binding));
   ok = ok && make_functions (self, names, error) && runner_passthrough_check_space (self, error);
   if (!ok)
     {
@@ -299,6 +340,8 @@ runner_passthrough_remove (RunnerMachine *self,
   g_autoptr (GError) error = NULL;
   PciDevice *port;
 
+  if (pci == NULL && runner_passthrough_cancel_add (self, name, done, user_data))
+    return;
   if (pci == NULL)
     g_set_error (&error, ALCOVE_ERROR, ALCOVE_ERROR_NOT_FOUND,
                  "The running machine has no device “%s” of the host", name);
@@ -395,6 +438,7 @@ runner_passthrough_forget_requests (RunnerMachine *self)
 void
 runner_passthrough_cancel_all (RunnerMachine *self)
 {
+  runner_passthrough_close_adds (self);
   while (self->card_ejects->len > 0)
     end_eject (g_ptr_array_index (self->card_ejects, 0),
                g_error_new_literal (ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Shared by passthrough.c and passthrough-hotplug.c. */
+/* Shared by passthrough.c and its neighbours: -cards.c, -adds.c, -hotplug.c. */
 #pragma once
+#include "app/passthrough-binding.h"
 #include "app/runner/machine-private.h"
 #include "app/runner/passthrough.h"
 #include "vfio/device/pci.h"
@@ -30,6 +31,23 @@ runner_passthrough_make (RunnerMachine *self, const AlcovePciConfig *config, GEr
 gboolean runner_passthrough_check_space (RunnerMachine *self, GError **error);
 
 /* passthrough-cards.c */
+/* What the host is to be asked for. */
+typedef struct
+{
+  GStrv hosts;     /* (nullable): nothing: mediated devices are made, not taken */
+  guint64 memlock; /* bytes that must be lockable */
+  gboolean ready;  /* it can be tried even if the host is not asked, or refuses */
+} RunnerWanted;
+/* Of the definition's functions in this slot, with what must go along. The hosts are the caller's to
+ * free. */
+gboolean runner_passthrough_find_wanted (RunnerMachine *self,
+                                         const AlcovePciAddress *at,
+                                         RunnerWanted *ret,
+                                         GError **error);
+/* What was got for this slot. binding: (transfer full) (nullable). */
+void runner_passthrough_take_card (RunnerMachine *self,
+                                   const AlcovePciAddress *at,
+                                   AlcoveBinding *binding);
 /* Gets the card that the function belongs to from the host, once. Blocks, while somebody types a
  * password even. */
 gboolean
@@ -39,7 +57,30 @@ void runner_passthrough_give_back (RunnerMachine *self, guint bus);
 void runner_passthrough_init_cards (RunnerMachine *self);
 void runner_passthrough_finish_cards (RunnerMachine *self);
 
+/* passthrough-adds.c */
+/* The host is being asked for [pci NAME]: that ends, and done is called when nothing is left of it.
+ * FALSE: it is not. */
+gboolean runner_passthrough_cancel_add (RunnerMachine *self,
+                                        const char *name,
+                                        RunnerRemoveFunc done,
+                                        gpointer user_data);
+/* All of them, and no more after: waits for their ends. */
+void runner_passthrough_close_adds (RunnerMachine *self);
+
 /* passthrough-hotplug.c */
+/* Looks whether the groups could be plugged in, and changes nothing. ret_names: (out) (transfer full):
+ * of char *. wanted: (out): of the host. */
+gboolean runner_passthrough_check (RunnerMachine *self,
+                                   const char *const *groups,
+                                   GPtrArray **ret_names,
+                                   RunnerWanted *ret_wanted,
+                                   GError **error);
+/* Plugs them in. binding: (inout) (nullable): what was got of the host; NULL when it is the machine's,
+ * on success always. Returns: (transfer full): the groups as they are now. */
+GStrv runner_passthrough_plug (RunnerMachine *self,
+                               const char *const *groups,
+                               AlcoveBinding **binding,
+                               GError **error);
 /* On a worker: the host wants it back. */
 void runner_passthrough_on_requested (gpointer pci);
 /* All devices are gone: nobody asks any more. */

@@ -265,6 +265,7 @@ runner_passthrough_init (RunnerMachine *self)
 {
   self->pcis = g_ptr_array_new_with_free_func (runner_pci_free);
   self->card_ejects = g_ptr_array_new ();
+  self->card_adds = g_ptr_array_new ();
   runner_passthrough_init_cards (self);
 }
 
@@ -274,6 +275,7 @@ runner_passthrough_finish (RunnerMachine *self)
 {
   g_ptr_array_unref (self->pcis);
   g_ptr_array_unref (self->card_ejects);
+  g_ptr_array_unref (self->card_adds);
   runner_passthrough_forget_requests (self);
   runner_passthrough_finish_cards (self);
   vfio_container_free (self->vfio);

@@ -3,11 +3,14 @@
 #pragma once
 #include "vfio/bind/plan.h"
 
-#define BIND_DEVICES "/sys/bus/pci/devices"
-#define BIND_DRIVERS "/sys/bus/pci/drivers"
-#define BIND_PROBE   "/sys/bus/pci/drivers_probe"
-#define BIND_NODES   "/dev/vfio"
-#define BIND_VFIO    "vfio-pci"
+#define BIND_DEVICES   "/sys/bus/pci/devices"
+#define BIND_DRIVERS   "/sys/bus/pci/drivers"
+#define BIND_PROBE     "/sys/bus/pci/drivers_probe"
+#define BIND_NODES     "/dev/vfio"
+#define BIND_VFIO      "vfio-pci"
+/* Of functions, and the one that all of them share; where the kernel has iommufd. */
+#define BIND_OWN_NODES BIND_NODES "/devices"
+#define BIND_IOMMU     "/dev/iommu"
 
 /* A function's attribute. (transfer full) */
 char *bind_dup_path (VfioAddress address, const char *name);

@@ -82,6 +82,10 @@ gboolean vfio_bind_give_back_owner (const VfioBindHost *host, const char *owner,
  */
 gboolean vfio_bind_grant (const VfioBindHost *host, guint group, guint32 uid, GError **error);
 
+/* With vfio-pci already, and this process may open what a machine opens of it: its group's node, or
+ * where the kernel has no groups the function's own and /dev/iommu. */
+gboolean vfio_bind_is_ready (VfioTree *tree, VfioAddress address);
+
 /* Who has /dev/vfio/GROUP or a function's node open: "alcove-vmm (process 4711)".
  * (transfer full) (nullable): NULL when nobody does, or nobody that can be seen. */
 char *vfio_bind_dup_user (VfioTree *tree, VfioAddress address);

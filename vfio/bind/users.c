@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Who uses a function through vfio. */
+/* Who uses a function through vfio, and whether this process may. */
 #include <string.h>
+#include <unistd.h>
 
 #include "vfio/bind/bind-private.h"
 #include "vfio/bind/bind.h"
@@ -34,7 +35,7 @@ dup_nodes (VfioTree *tree, VfioAddress address)
     }
   for (guint i = 0; names != NULL && names[i] != NULL; i++)
     {
-      g_autofree char *node = g_strconcat (BIND_NODES "/devices/", names[i], NULL);
+      g_autofree char *node = g_strconcat (BIND_OWN_NODES "/", names[i], NULL);
 
       g_strv_builder_add (nodes, node);
     }
@@ -75,4 +76,36 @@ vfio_bind_dup_user (VfioTree *tree, VfioAddress address)
         return g_strdup_printf ("%s (process %s)", name != NULL ? name : "a program", pids[i]);
       }
   return NULL;
+}
+
+static gboolean
+may_open (VfioTree *tree, const char *node)
+{
+  g_autofree char *path = g_strconcat (vfio_tree_get_root (tree), node, NULL);
+
+  return access (path, R_OK | W_OK) == 0;
+}
+
+gboolean
+vfio_bind_is_ready (VfioTree *tree, VfioAddress address)
+{
+  g_autofree char *driver = bind_dup_driver (tree, address);
+  g_auto (GStrv) nodes = NULL;
+  guint n = 0;
+
+  if (g_strcmp0 (driver, BIND_VFIO) != 0)
+    return FALSE;
+  nodes = dup_nodes (tree, address);
+  for (guint i = 0; nodes[i] != NULL; i++)
+    {
+      gboolean own = g_str_has_prefix (nodes[i], BIND_OWN_NODES "/");
+
+      /* A group's node is enough. */
+      if (!own && vfio_tree_exists (tree, nodes[i]))
+        return may_open (tree, nodes[i]);
+      if (own && !may_open (tree, nodes[i]))
+        return FALSE;
+      n += own ? 1 : 0;
+    }
+  return n > 0 && may_open (tree, BIND_IOMMU);
 }
