@@ -109,6 +109,30 @@ place_card (Card *card, AlcoveConfFile *file)
     }
 }
 
+/* The one place that igd=legacy has. */
+static gboolean
+place_igd (AlcoveDefinition *self, AlcoveConfFile *file, const AlcovePciConfig *pci, GError **error)
+{
+  guint n;
+  const AlcoveDeviceConfig *const *devices = alcove_definition_get_devices (self, &n);
+  AlcovePciAddress address = { .set = TRUE, .slot = ALCOVE_PCI_SLOT_IGD };
+  g_autofree char *group = group_of (pci->base.name);
+  g_autofree char *text = alcove_pci_address_to_string (&address);
+
+  for (guint i = 0; i < n; i++)
+    if (devices[i]->address.set && devices[i]->address.bus == 0 &&
+        devices[i]->address.slot == ALCOVE_PCI_SLOT_IGD)
+      {
+        g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_FAILED,
+                     "[%s] with igd=legacy needs the place %s, and “%s” has it: move that (its "
+                     "address), or use igd=on",
+                     group, text, devices[i]->name);
+        return FALSE;
+      }
+  alcove_conf_file_set_value (file, group, "address", text);
+  return TRUE;
+}
+
 gboolean
 alcove_definition_assign_pcis (AlcoveDefinition *self, AlcoveConfFile *file, GError **error)
 {
@@ -125,6 +149,12 @@ alcove_definition_assign_pcis (AlcoveDefinition *self, AlcoveConfFile *file, GEr
       Card card;
       gboolean done = pcis[i]->base.address.set;
 
+      if (!done && pcis[i]->igd == ALCOVE_IGD_LEGACY)
+        {
+          if (!place_igd (self, file, pcis[i], error))
+            return FALSE;
+          any = done = TRUE;
+        }
       for (guint j = 0; j < i && !done; j++)
         done = !pcis[j]->base.address.set && alcove_pci_config_same_card (pcis[i], pcis[j]);
       if (done)

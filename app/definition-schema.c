@@ -433,6 +433,8 @@ static const AlcoveKeySpec scsi_keys[] = {
   ADDRESS_KEY,
 };
 
+static const char *const igd_words[] = { "on", "off", "legacy", NULL };
+
 #define PCI(member) G_STRUCT_OFFSET (AlcovePciConfig, member)
 static const AlcoveKeySpec pci_keys[] = {
   { .name = "host",
@@ -456,6 +458,15 @@ static const AlcoveKeySpec pci_keys[] = {
     .offset = PCI (vga),
     .fallback = "false",
     .help = "the legacy VGA ports and memory are this card's: for BIOS firmware on it" },
+  { .name = "igd",
+    .type = ALCOVE_KEY_WORD,
+    .offset = PCI (igd),
+    .words = igd_words,
+    .fallback = "on",
+    .help =
+        "for graphics of Intel's processors: the guest gets the table of outputs (on), also "
+        "memory set aside and the chipset's name for its start-up program, at 00:02.0 (legacy), "
+        "or nothing of it (off)" },
   { .name = "vf-token",
     .type = ALCOVE_KEY_UUID,
     .offset = PCI (vf_token),

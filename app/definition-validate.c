@@ -255,6 +255,13 @@ validate_pci (Validation *v, const AlcovePciConfig *pci)
     }
   if (pci->rom_file != NULL && !pci->rom)
     complain (v, &pci->base, "rom-file", "it is not used with rom=false: remove one of them");
+  if (pci->igd == ALCOVE_IGD_LEGACY && pci->base.address.set &&
+      !(pci->base.address.bus == 0 && pci->base.address.slot == ALCOVE_PCI_SLOT_IGD &&
+        pci->base.address.function == 0))
+    complain (v, &pci->base, "address",
+              "with igd=legacy only 00:%02x.0 will do: write that, or "
+              "remove the key",
+              ALCOVE_PCI_SLOT_IGD);
 }
 
 static void

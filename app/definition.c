@@ -527,6 +527,9 @@ alcove_definition_assign (AlcoveDefinition *self, GError **error)
 
       if (device->address.set && device->address.bus == 0)
         used |= 1u << device->address.slot;
+      if (device->kind == ALCOVE_KIND_PCI &&
+          ((const AlcovePciConfig *)device)->igd == ALCOVE_IGD_LEGACY)
+        used |= 1u << ALCOVE_PCI_SLOT_IGD;
     }
   any = assign_scsi (self, file, &used);
   any |= alcove_definition_assign_pcis (self, file, &inner);

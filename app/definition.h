@@ -28,6 +28,7 @@ typedef struct
 #define ALCOVE_PCI_SLOT_FIRST   0x02
 #define ALCOVE_PCI_SLOT_LAST    0x1b
 #define ALCOVE_PCI_SLOT_DISPLAY 0x01
+#define ALCOVE_PCI_SLOT_IGD     0x02 /* graphics of Intel's processors, where software counts on it */
 #define ALCOVE_PCI_N_PORTS      8
 
 typedef enum
@@ -260,6 +261,14 @@ typedef struct
   guint queues; /* 0: as many as vCPUs, at most 4 */
 } AlcoveScsiConfig;
 
+/* What is done about graphics that Intel builds into processors. */
+typedef enum
+{
+  ALCOVE_IGD_ON,
+  ALCOVE_IGD_OFF,
+  ALCOVE_IGD_LEGACY
+} AlcoveIgd;
+
 /* [pci NAME]: a PCI function of the host, passed through. Functions of one card of the host sit in one
  * slot of the guest. */
 typedef struct
@@ -269,6 +278,7 @@ typedef struct
   gboolean rom;   /* show the card's start-up program */
   char *rom_file; /* (nullable) absolute path: this one instead */
   gboolean vga;   /* the legacy VGA ports and memory are this card's */
+  AlcoveIgd igd;  /* of other devices without a meaning */
   char *vf_token; /* (nullable) UUID */
 } AlcovePciConfig;
 

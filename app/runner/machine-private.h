@@ -38,10 +38,15 @@ struct _RunnerMachine
   VfioKernel *vfio_kernel; /* (nullable) */
   VfioContainer *vfio;     /* (nullable) nothing is passed through */
   GPtrArray *pcis;         /* of RunnerPci */
-  GArray *cards;           /* what was got from the host, by slots of the guest */
-  GPtrArray *card_ejects;  /* of slots that the guest was asked to release */
-  GPtrArray *card_adds;    /* of cards that the host is asked for */
-  gboolean no_more_adds;   /* the machine ends */
+  struct
+  {
+    GMutex lock;
+    VmmDevice *device; /* (nullable): whose OpRegion firmware puts into memory */
+  } graphics;
+  GArray *cards;          /* what was got from the host, by slots of the guest */
+  GPtrArray *card_ejects; /* of slots that the guest was asked to release */
+  GPtrArray *card_adds;   /* of cards that the host is asked for */
+  gboolean no_more_adds;  /* the machine ends */
   void (*cards_changed) (gpointer user_data); /* (nullable) */
   gpointer cards_changed_data;
   gint cards_marked;    /* atomic: a source will tell */

@@ -95,6 +95,7 @@ take_back (RunnerMachine *self, GPtrArray *names)
         bus = config->base.address.bus;
       if (pci != NULL)
         {
+          runner_passthrough_forget_graphics (self, pci->device);
           vmm_device_unrealize (pci->device);
           vmm_device_free (pci->device);
           g_ptr_array_remove (self->pcis, pci);
@@ -206,6 +207,7 @@ runner_passthrough_plug (RunnerMachine *self,
       RunnerPci *pci = runner_passthrough_find (self, g_ptr_array_index (names, i));
 
       pci->device->ops->reset (pci->device, VMM_RESET_COLD);
+      runner_passthrough_miss_graphics (pci);
       if (pci->address.function == 0)
         pci_device_announce ((PciDevice *)pci->device);
       g_ptr_array_add (results, alcove_definition_dup_pci_group (self->definition, pci->name));

@@ -67,6 +67,16 @@ gboolean runner_passthrough_cancel_add (RunnerMachine *self,
 /* All of them, and no more after: waits for their ends. */
 void runner_passthrough_close_adds (RunnerMachine *self);
 
+/* passthrough-graphics.c: what the firmware and the board are told of graphics of Intel's processors. */
+void runner_passthrough_init_graphics (RunnerMachine *self);
+/* The machine has not run yet. */
+gboolean runner_passthrough_offer_graphics (RunnerMachine *self, RunnerPci *pci, GError **error);
+/* The machine runs: it is too late, and pci's notes say so. */
+void runner_passthrough_miss_graphics (RunnerPci *pci);
+/* Before the device goes. */
+void runner_passthrough_forget_graphics (RunnerMachine *self, VmmDevice *device);
+void runner_passthrough_finish_graphics (RunnerMachine *self);
+
 /* passthrough-hotplug.c */
 /* Looks whether the groups could be plugged in, and changes nothing. ret_names: (out) (transfer full):
  * of char *. wanted: (out): of the host. */

@@ -152,6 +152,21 @@ show_link (RunnerMachine *self, VmmDevice *device)
     pcie_root_port_set_link (port, speed, width);
 }
 
+static VfioPciIgd
+igd_choice (AlcoveIgd igd)
+{
+  switch (igd)
+    {
+    case ALCOVE_IGD_OFF:
+      return VFIO_PCI_IGD_OFF;
+    case ALCOVE_IGD_LEGACY:
+      return VFIO_PCI_IGD_LEGACY;
+    case ALCOVE_IGD_ON:
+    default:
+      return VFIO_PCI_IGD_ON;
+    }
+}
+
 static gboolean
 has_other_functions (RunnerMachine *self, const AlcovePciConfig *config)
 {
@@ -200,6 +215,7 @@ runner_passthrough_make (RunnerMachine *self, const AlcovePciConfig *config, GEr
         vmm_device_set_string (pci->device, "vf-token", config->vf_token, error)) &&
        vmm_device_set_bool (pci->device, "rom", config->rom, error) &&
        vmm_device_set_bool (pci->device, "vga", config->vga, error) &&
+       vmm_device_set_uint (pci->device, "igd", igd_choice (config->igd), error) &&
        (rom == NULL || vmm_device_set_pointer (pci->device, "rom-image", rom, error)) &&
        vmm_device_set_pointer (pci->device, "events", &pci->events, error) &&
        vmm_device_set_uint (pci->device, "multifunction",
@@ -255,8 +271,12 @@ runner_passthrough_make_all (RunnerMachine *self, GError **error)
   const AlcovePciConfig *const *pcis = alcove_definition_get_pcis (self->definition, &n);
 
   for (guint i = 0; i < n; i++)
-    if (runner_passthrough_make (self, pcis[i], error) == NULL)
-      return FALSE;
+    {
+      RunnerPci *pci = runner_passthrough_make (self, pcis[i], error);
+
+      if (pci == NULL || !runner_passthrough_offer_graphics (self, pci, error))
+        return FALSE;
+    }
   return runner_passthrough_check_space (self, error);
 }
 
@@ -267,6 +287,7 @@ runner_passthrough_init (RunnerMachine *self)
   self->card_ejects = g_ptr_array_new ();
   self->card_adds = g_ptr_array_new ();
   runner_passthrough_init_cards (self);
+  runner_passthrough_init_graphics (self);
 }
 
 /* The machine's devices are gone. */
@@ -278,6 +299,7 @@ runner_passthrough_finish (RunnerMachine *self)
   g_ptr_array_unref (self->card_adds);
   runner_passthrough_forget_requests (self);
   runner_passthrough_finish_cards (self);
+  runner_passthrough_finish_graphics (self);
   vfio_container_free (self->vfio);
   vfio_kernel_free (self->vfio_kernel);
 }

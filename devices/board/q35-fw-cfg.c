@@ -73,6 +73,8 @@ q35_board_fill_acpi_config (Q35Board *board, VmmAcpiConfig *config)
   config->pvpanic = TRUE;
   config->fw_cfg = TRUE;
   config->vmgenid = TRUE;
+  config->placed_file = board->placed.name;
+  config->placed_address_file = board->placed.address_name;
 }
 
 /* (transfer full) */
@@ -128,6 +130,47 @@ on_select_acpi (gpointer user_data)
   fw_cfg_replace_file (board->fw_cfg, VMM_ACPI_FILE_TABLES, tables);
   fw_cfg_replace_file (board->fw_cfg, VMM_ACPI_FILE_RSDP, rsdp);
   fw_cfg_replace_file (board->fw_cfg, VMM_ACPI_FILE_LOADER, loader);
+}
+
+/* -- a file that firmware puts into memory ------------------------------------------------------ */
+
+static void
+on_placed (gpointer user_data, const guint8 *data)
+{
+  Q35Board *board = user_data;
+  guint64 address;
+
+  memcpy (&address, data, sizeof address);
+  board->placed.placed (board->placed.user_data, GUINT64_FROM_LE (address));
+}
+
+gboolean
+q35_board_add_placed_file (Q35Board *board,
+                           const char *name,
+                           GBytes *bytes,
+                           void (*placed) (gpointer user_data, guint64 address),
+                           gpointer user_data,
+                           GError **error)
+{
+  g_autofree char *address_name = g_strconcat (name, "-addr", NULL);
+
+  if (board->placed.name != NULL)
+    {
+      g_set_error (error, VMM_ERROR, VMM_ERROR_BUSY,
+                   "The machine's firmware is to put “%s” into memory already", board->placed.name);
+      return FALSE;
+    }
+  if (board->config.firmware == Q35_FIRMWARE_NONE)
+    return TRUE;
+  if (!fw_cfg_add_file (board->fw_cfg, name, bytes, error) ||
+      !fw_cfg_add_writable_file (board->fw_cfg, address_name, sizeof (guint64), on_placed, board,
+                                 error))
+    return FALSE;
+  board->placed.placed = placed;
+  board->placed.user_data = user_data;
+  board->placed.name = g_strdup (name);
+  board->placed.address_name = g_steal_pointer (&address_name);
+  return TRUE;
 }
 
 /* -- boot order ------------------------------------------------------------------------------- */

@@ -79,6 +79,12 @@ struct _Q35Board
   guint64 acpi_pciexbar;
   guint acpi_n_buses;
   gboolean acpi_built;
+  struct
+  {
+    char *name, *address_name; /* NULL: there is none */
+    void (*placed) (gpointer user_data, guint64 address);
+    gpointer user_data;
+  } placed; /* a file for firmware to put into memory */
 };
 
 /* q35-fw-cfg.c: everything the firmware asks for. */

@@ -14,6 +14,7 @@
 #include "devices/storage/ahci.h"
 #include "vmm/boot/e820.h"
 
+#include <linux/pci_regs.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -56,6 +57,8 @@ root_unrealize (VmmDevice *device)
   g_free (board->port_buses);
   g_free (board->ports);
   g_free (board->apic_ids);
+  g_free (board->placed.name);
+  g_free (board->placed.address_name);
   g_free ((char *)board->config.firmware_code);
   g_free ((char *)board->config.firmware_vars);
   g_free ((char *)board->config.machine_name);
@@ -547,6 +550,30 @@ gboolean
 q35_board_add_fw_cfg_file (Q35Board *board, const char *name, GBytes *bytes, GError **error)
 {
   return fw_cfg_add_file (board->fw_cfg, name, bytes, error);
+}
+
+static void
+set_name (PciDevice *bridge, const Q35Name *name)
+{
+  pci_device_set_config (bridge, PCI_REVISION_ID, 1, name->revision);
+  pci_device_set_config (bridge, PCI_SUBSYSTEM_VENDOR_ID, 2, name->subsystem_vendor);
+  pci_device_set_config (bridge, PCI_SUBSYSTEM_ID, 2, name->subsystem);
+}
+
+void
+q35_board_name_host_bridge (Q35Board *board, const Q35Name *name)
+{
+  set_name ((PciDevice *)board->mch, name);
+}
+
+void
+q35_board_name_lpc_bridge (Q35Board *board, const Q35Name *name)
+{
+  PciDevice *lpc = (PciDevice *)board->lpc;
+
+  pci_device_set_config (lpc, PCI_VENDOR_ID, 2, name->vendor);
+  pci_device_set_config (lpc, PCI_DEVICE_ID, 2, name->device);
+  set_name (lpc, name);
 }
 
 void

@@ -87,6 +87,31 @@ PciDevice *q35_board_find_port (Q35Board *board, PciBus *bus);
 /* fw_cfg files for the guest ("opt/..." names). (transfer none) bytes. */
 gboolean
 q35_board_add_fw_cfg_file (Q35Board *board, const char *name, GBytes *bytes, GError **error);
+/**
+ * q35_board_add_placed_file:
+ * @name: of the fw_cfg file, at most 50 bytes of printable ASCII
+ * @bytes: (transfer none)
+ * @placed: called with the address after each boot's firmware has put it there; vCPU thread
+ *
+ * Has any firmware that reads ACPI tables copy the bytes to a page below 4 GiB that the guest's kernel
+ * leaves alone. One file a machine, before the guest runs. There is no firmware with direct boot, and
+ * nothing comes of it. Errors: BUSY when there is one, and those of fw_cfg_add_file.
+ */
+gboolean q35_board_add_placed_file (Q35Board *board,
+                                    const char *name,
+                                    GBytes *bytes,
+                                    void (*placed) (gpointer user_data, guint64 address),
+                                    gpointer user_data,
+                                    GError **error);
+/* What the chipset's two functions are called; all else of them stays. Before the guest runs. */
+typedef struct
+{
+  guint16 vendor, device, subsystem_vendor, subsystem;
+  guint8 revision;
+} Q35Name;
+/* The host bridge keeps its vendor and device, by which firmware knows what board it is on. */
+void q35_board_name_host_bridge (Q35Board *board, const Q35Name *name);
+void q35_board_name_lpc_bridge (Q35Board *board, const Q35Name *name);
 /* Direct boot (firmware NONE): places ACPI and SMBIOS into RAM and returns the RSDP address, to
  * be called from the VmmBootFunc at each reset. Also the e820 map of the board. */
 gboolean q35_board_place_acpi (Q35Board *board, VmmGpa *ret_rsdp, GError **error);

@@ -121,10 +121,10 @@ static const VmmRegionOps port_ops = {
 /* ---- what is mapped ---- */
 
 static void
-unmap_bar (VfioPciBar *bar)
+unmap_bar (VfioPci *pci, VfioPciBar *bar)
 {
   VmmGuestMemory *memory =
-      vmm_machine_get_memory (vfio_container_get_machine (bar->pci->config.container));
+      vmm_machine_get_memory (vfio_container_get_machine (pci->config.container));
 
   for (guint i = 0; i < bar->n_slots; i++)
     {
@@ -155,7 +155,7 @@ void
 vfio_pci_unmap_slots (VfioPci *pci)
 {
   for (guint i = 0; i < PCI_ALCOVE_N_BARS; i++)
-    unmap_bar (&pci->host.bars[i]);
+    unmap_bar (pci, &pci->host.bars[i]);
 }
 
 void
@@ -166,7 +166,7 @@ vfio_pci_update_slots (VfioPci *pci)
       VfioPciBar *bar = &pci->host.bars[i];
 
       if (bar->base == PCI_BAR_UNMAPPED || pci->host.asleep || pci->host.intx_trapped)
-        unmap_bar (bar);
+        unmap_bar (pci, bar);
       else
         map_bar (bar);
     }
@@ -179,9 +179,8 @@ on_moved (PciDevice *device, guint index, guint64 base)
   VfioPci *pci = (VfioPci *)device;
   VfioPciBar *bar = &pci->host.bars[index];
 
-  unmap_bar (bar);
-  if (pci->host.quirks.has_ack && index == pci->host.quirks.mirror_bar)
-    vfio_pci_drop_ack (pci);
+  unmap_bar (pci, bar);
+  vfio_pci_quirk_moved (pci, index);
   bar->base = base;
   vfio_pci_update_slots (pci);
 }
@@ -229,7 +228,7 @@ find_parts (VfioPciBar *bar)
     cut (parts, msix->table_offset, msix->table_offset + msix->n * PCI_MSIX_ENTRY_SIZE - 1);
   if (msix->cap != 0 && msix->pba_bar == bar->index)
     cut (parts, msix->pba_offset, msix->pba_offset + (msix->n + 63) / 64 * 8 - 1);
-  if (vfio_pci_get_mirror (bar->pci, bar->index, &offset, &size))
+  for (guint i = 0; vfio_pci_get_watched (bar->pci, bar->index, i, &offset, &size); i++)
     cut (parts, offset, offset + size - 1);
   return parts;
 }

@@ -5,6 +5,7 @@
  * the guest), irq_lock (which interrupts are set up), then the PCI core's MSI-X and INTx locks. */
 #pragma once
 #include "vfio/device/device.h"
+#include "vfio/device/igd.h"
 #include "vfio/device/pci.h"
 
 typedef struct _VfioPci VfioPci;
@@ -47,18 +48,32 @@ typedef struct
   guint64 table_offset, pba_offset;
 } VfioMsix;
 
+/* A part of a BAR that shows configuration space again. */
+typedef struct
+{
+  guint bar;
+  guint64 offset, size;
+  guint config; /* where it begins there */
+} VfioMirror;
+
+#define VFIO_MIRRORS_MAX 2
+
+/* An address that leads there through a window of two registers. */
+typedef struct
+{
+  guint32 base, size;
+} VfioMatch;
+
 /* What is known of a kind of card: pci-quirks.c. */
 typedef struct
 {
-  gboolean has_mirror, has_window, has_ack, window_gated;
-  guint mirror_bar, window_bar;
-  guint64 mirror_offset, mirror_size;
+  VfioMirror mirrors[VFIO_MIRRORS_MAX];
+  guint n_mirrors;
+  gboolean has_window, has_ack, window_gated;
+  guint window_bar;
   guint window_address, window_data; /* offsets of the registers */
   guint n_matches;
-  struct
-  {
-    guint32 base, size;
-  } matches[2];
+  VfioMatch matches[2];
   gint window_value, window_master, window_enable; /* atomic: what the guest wrote */
   int ack_fd;                                      /* -1; config lock, as what follows */
   guint64 ack_gpa, ack_value;
@@ -81,6 +96,7 @@ struct _VfioPci
     VfioContainer *container;
     char *host, *sysfs, *vf_token;
     gboolean rom, vga;
+    guint64 igd; /* VfioPciIgd */
     GBytes *rom_image;
     VfioPciEvents *events;
   } config;
@@ -100,6 +116,8 @@ struct _VfioPci
     gboolean dead;      /* configuration space could not be read */
     gboolean has_low_power;
     VfioQuirks quirks;
+    gboolean is_igd;
+    VfioPciGraphics graphics;
     const VfioRegion *vga_region;
     VfioVgaPart vga_parts[VFIO_VGA_PARTS];
 
@@ -154,13 +172,21 @@ void vfio_pci_unmap_slots (VfioPci *pci);
 /* pci-quirks.c */
 /* By what configuration space says; before BARs are made. */
 void vfio_pci_init_quirks (VfioPci *pci);
-/* The part of a BAR that shows configuration space again. */
-gboolean vfio_pci_get_mirror (VfioPci *pci, guint bar, guint64 *ret_offset, guint64 *ret_size);
+/* As long as BARs are not made. */
+void vfio_pci_add_mirror (VfioPci *pci, guint bar, guint64 offset, guint64 size, guint config);
+/* The n-th part of a BAR that the guest may not reach without us. */
+gboolean
+vfio_pci_get_watched (VfioPci *pci, guint bar, guint n, guint64 *ret_offset, guint64 *ret_size);
 /* TRUE: the access is done. Config lock not held. */
 gboolean vfio_pci_quirk_read (VfioPciBar *bar, guint64 offset, guint size, guint64 *value);
 gboolean vfio_pci_quirk_write (VfioPciBar *bar, guint64 offset, guint size, guint64 value);
 /* Before the BAR moves. Config lock. */
-void vfio_pci_drop_ack (VfioPci *pci);
+void vfio_pci_quirk_moved (VfioPci *pci, guint bar);
+
+/* pci-igd.c */
+/* After the guest's view of configuration space, before BARs. */
+gboolean vfio_pci_init_igd (VfioPci *pci, GError **error);
+void vfio_pci_finish_igd (VfioPci *pci);
 
 /* pci-vga.c */
 gboolean vfio_pci_init_vga (VfioPci *pci, GError **error);

@@ -38,77 +38,96 @@ is_vga_of (VfioPci *pci, guint16 vendor)
 }
 
 void
-vfio_pci_init_quirks (VfioPci *pci)
+vfio_pci_add_mirror (VfioPci *pci, guint bar, guint64 offset, guint64 size, guint config)
 {
   VfioQuirks *quirks = &pci->host.quirks;
 
-  quirks->ack_fd = -1;
+  g_assert (quirks->n_mirrors < VFIO_MIRRORS_MAX);
+  quirks->mirrors[quirks->n_mirrors++] = (VfioMirror){ bar, offset, size, config };
+}
+
+static void
+init_nvidia (VfioPci *pci)
+{
+  VfioQuirks *quirks = &pci->host.quirks;
+
+  vfio_pci_add_mirror (pci, 0, 0x88000, PCI_CFG_SPACE_EXP_SIZE, 0);
+  quirks->has_ack = TRUE;
+  if (!pci->config.vga)
+    return;
+  vfio_pci_add_mirror (pci, 0, 0x1800, PCI_CFG_SPACE_SIZE, 0);
+  quirks->has_window = quirks->window_gated = TRUE;
+  quirks->window_bar = 5;
+  quirks->window_address = 0x8;
+  quirks->window_data = 0xc;
+  quirks->matches[quirks->n_matches++] = (VfioMatch){ 0x88000, PCI_CFG_SPACE_EXP_SIZE };
+  quirks->matches[quirks->n_matches++] = (VfioMatch){ 0x1800, PCI_CFG_SPACE_SIZE };
+}
+
+static void
+init_ati (VfioPci *pci)
+{
+  VfioQuirks *quirks = &pci->host.quirks;
+
+  if ((pci->host.physical[PCI_BASE_ADDRESS_2] &
+       (PCI_BASE_ADDRESS_SPACE_IO | PCI_BASE_ADDRESS_MEM_TYPE_64)) == PCI_BASE_ADDRESS_MEM_TYPE_64)
+    vfio_pci_add_mirror (pci, 2, 0x4000, PCI_CFG_SPACE_SIZE, 0);
+  quirks->has_window = TRUE;
+  quirks->window_bar = 4;
+  quirks->window_address = 0;
+  quirks->window_data = 4;
+  quirks->matches[quirks->n_matches++] = (VfioMatch){ 0x4000, PCI_CFG_SPACE_SIZE };
+}
+
+void
+vfio_pci_init_quirks (VfioPci *pci)
+{
+  pci->host.quirks = (VfioQuirks){ .ack_fd = -1 };
   if (is_vga_of (pci, VENDOR_NVIDIA))
-    {
-      *quirks = (VfioQuirks){
-        .mirror_bar = 0,
-        .mirror_offset = 0x88000,
-        .mirror_size = PCI_CFG_SPACE_EXP_SIZE,
-        .has_mirror = TRUE,
-        .has_ack = TRUE,
-        .window_bar = 5,
-        .window_address = 0x8,
-        .window_data = 0xc,
-        .window_gated = TRUE,
-        .has_window = pci->config.vga,
-        .n_matches = 2,
-        .matches = { { 0x88000, PCI_CFG_SPACE_EXP_SIZE }, { 0x1800, PCI_CFG_SPACE_SIZE } },
-        .ack_fd = -1,
-      };
-    }
+    init_nvidia (pci);
   else if (is_vga_of (pci, VENDOR_ATI) && pci->config.vga)
-    {
-      *quirks = (VfioQuirks){
-        .mirror_bar = 2,
-        .mirror_offset = 0x4000,
-        .mirror_size = PCI_CFG_SPACE_SIZE,
-        .has_mirror = (pci->host.physical[PCI_BASE_ADDRESS_2] &
-                       (PCI_BASE_ADDRESS_SPACE_IO | PCI_BASE_ADDRESS_MEM_TYPE_64)) ==
-                      PCI_BASE_ADDRESS_MEM_TYPE_64,
-        .window_bar = 4,
-        .window_address = 0,
-        .window_data = 4,
-        .has_window = TRUE,
-        .n_matches = 1,
-        .matches = { { 0x4000, PCI_CFG_SPACE_SIZE } },
-        .ack_fd = -1,
-      };
-    }
+    init_ati (pci);
 }
 
 gboolean
-vfio_pci_get_mirror (VfioPci *pci, guint bar, guint64 *ret_offset, guint64 *ret_size)
+vfio_pci_get_watched (VfioPci *pci, guint bar, guint n, guint64 *ret_offset, guint64 *ret_size)
 {
   const VfioQuirks *quirks = &pci->host.quirks;
 
-  if (!quirks->has_mirror || bar != quirks->mirror_bar)
-    return FALSE;
-  *ret_offset = quirks->mirror_offset;
-  *ret_size = quirks->mirror_size;
-  return TRUE;
+  for (guint i = 0; i < quirks->n_mirrors; i++)
+    if (quirks->mirrors[i].bar == bar && n-- == 0)
+      {
+        *ret_offset = quirks->mirrors[i].offset;
+        *ret_size = quirks->mirrors[i].size;
+        return TRUE;
+      }
+  return FALSE;
 }
 
-/* Where in configuration space an access leads; FALSE: it is the device's. */
 static gboolean
-find_config (VfioPciBar *bar, guint64 offset, guint size, guint *ret_config)
+find_mirror (VfioPciBar *bar, guint64 offset, guint size, guint *ret_config)
+{
+  const VfioQuirks *quirks = &bar->pci->host.quirks;
+
+  for (guint i = 0; i < quirks->n_mirrors; i++)
+    {
+      const VfioMirror *mirror = &quirks->mirrors[i];
+
+      if (mirror->bar != bar->index || offset < mirror->offset ||
+          offset - mirror->offset >= mirror->size)
+        continue;
+      *ret_config = mirror->config + (guint)(offset - mirror->offset);
+      return size <= mirror->size - (offset - mirror->offset);
+    }
+  return FALSE;
+}
+
+static gboolean
+find_window (VfioPciBar *bar, guint64 offset, guint size, guint *ret_config)
 {
   VfioQuirks *quirks = &bar->pci->host.quirks;
-  guint config_size = pci_device_get_config_size (&bar->pci->parent);
   guint32 address;
 
-  if (size > 4)
-    return FALSE;
-  if (quirks->has_mirror && bar->index == quirks->mirror_bar && offset >= quirks->mirror_offset &&
-      offset - quirks->mirror_offset < quirks->mirror_size)
-    {
-      *ret_config = (guint)(offset - quirks->mirror_offset);
-      return *ret_config + size <= config_size;
-    }
   if (!quirks->has_window || bar->index != quirks->window_bar || offset < quirks->window_data ||
       offset + size > quirks->window_data + 4)
     return FALSE;
@@ -121,19 +140,68 @@ find_config (VfioPciBar *bar, guint64 offset, guint size, guint *ret_config)
         address - quirks->matches[i].base < quirks->matches[i].size)
       {
         *ret_config = address - quirks->matches[i].base + (guint)(offset - quirks->window_data);
-        return *ret_config + size <= config_size;
+        return TRUE;
       }
   return FALSE;
+}
+
+/* Where in configuration space an access leads; FALSE: it is the device's. */
+static gboolean
+find_config (VfioPciBar *bar, guint64 offset, guint size, guint *ret_config)
+{
+  return (find_mirror (bar, offset, size, ret_config) ||
+          find_window (bar, offset, size, ret_config)) &&
+         *ret_config + size <= pci_device_get_config_size (&bar->pci->parent);
+}
+
+/* An access that is in a mirror with some of its bytes only. */
+static gboolean
+is_across (VfioPciBar *bar, guint64 offset, guint size)
+{
+  const VfioQuirks *quirks = &bar->pci->host.quirks;
+  guint config;
+
+  for (guint i = 0; i < quirks->n_mirrors; i++)
+    if (quirks->mirrors[i].bar == bar->index &&
+        offset < quirks->mirrors[i].offset + quirks->mirrors[i].size &&
+        quirks->mirrors[i].offset < offset + size)
+      return !find_mirror (bar, offset, size, &config);
+  return FALSE;
+}
+
+static guint64
+read_across (VfioPciBar *bar, guint64 offset, guint size)
+{
+  guint64 value = 0;
+
+  for (guint i = 0; i < size; i++)
+    {
+      guint config;
+      guint64 byte = find_config (bar, offset + i, 1, &config)
+                         ? pci_device_config_read (&bar->pci->parent, config, 1)
+                         : vfio_device_read_le (bar->pci->host.device, bar->source, offset + i, 1);
+
+      value |= byte << (i * 8);
+    }
+  return value;
 }
 
 gboolean
 vfio_pci_quirk_read (VfioPciBar *bar, guint64 offset, guint size, guint64 *value)
 {
+  PciDevice *device = &bar->pci->parent;
   guint config;
 
+  if (is_across (bar, offset, size))
+    {
+      *value = read_across (bar, offset, size);
+      return TRUE;
+    }
   if (!find_config (bar, offset, size, &config))
     return FALSE;
-  *value = pci_device_config_read (&bar->pci->parent, config, size);
+  *value = pci_device_config_read (device, config, MIN (size, 4));
+  if (size > 4)
+    *value |= (guint64)pci_device_config_read (device, config + 4, size - 4) << 32;
   return TRUE;
 }
 
@@ -155,8 +223,8 @@ note_window (VfioPciBar *bar, guint64 offset, guint size, guint64 value)
 
 /* ---- the write that ends an interrupt ---- */
 
-void
-vfio_pci_drop_ack (VfioPci *pci)
+static void
+drop_ack (VfioPci *pci)
 {
   VfioQuirks *quirks = &pci->host.quirks;
   VmmMachine *machine = vfio_container_get_machine (pci->config.container);
@@ -166,11 +234,18 @@ vfio_pci_drop_ack (VfioPci *pci)
   vmm_machine_remove_ioeventfd (machine, quirks->ack_fd, FALSE, quirks->ack_gpa, quirks->ack_size,
                                 TRUE, quirks->ack_value);
   (void)vfio_device_set_ioeventfd (
-      pci->host.device, vfio_device_get_region (pci->host.device, quirks->mirror_bar),
-      quirks->mirror_offset + quirks->ack_config, quirks->ack_size, quirks->ack_value, -1);
+      pci->host.device, vfio_device_get_region (pci->host.device, quirks->mirrors[0].bar),
+      quirks->mirrors[0].offset + quirks->ack_config, quirks->ack_size, quirks->ack_value, -1);
   close (quirks->ack_fd);
   quirks->ack_fd = -1;
   quirks->ack_hits = 0;
+}
+
+void
+vfio_pci_quirk_moved (VfioPci *pci, guint bar)
+{
+  if (pci->host.quirks.has_ack && bar == pci->host.quirks.mirrors[0].bar)
+    drop_ack (pci);
 }
 
 /* Config lock held: the BAR stays where it is. */
@@ -184,11 +259,12 @@ make_ack (VfioPciBar *bar, guint size, guint64 value)
 
   if (fd < 0)
     return;
-  quirks->ack_gpa = bar->base + quirks->mirror_offset + quirks->ack_config;
+  quirks->ack_gpa = bar->base + quirks->mirrors[0].offset + quirks->ack_config;
   quirks->ack_size = size;
   quirks->ack_value = value;
   if (vfio_device_set_ioeventfd (pci->host.device, bar->source,
-                                 quirks->mirror_offset + quirks->ack_config, size, value, fd) < 0)
+                                 quirks->mirrors[0].offset + quirks->ack_config, size, value,
+                                 fd) < 0)
     {
       close (fd);
       return;
@@ -199,30 +275,31 @@ make_ack (VfioPciBar *bar, guint size, guint64 value)
       return;
     }
   (void)vfio_device_set_ioeventfd (pci->host.device, bar->source,
-                                   quirks->mirror_offset + quirks->ack_config, size, value, -1);
+                                   quirks->mirrors[0].offset + quirks->ack_config, size, value, -1);
   close (fd);
 }
 
 /* TRUE for the access that ends an interrupt: it is the device's, as it is. */
 static gboolean
-take_ack (VfioPciBar *bar, guint config, guint size, guint64 value)
+take_ack (VfioPciBar *bar, guint64 offset, guint config, guint size, guint64 value)
 {
   VfioPci *pci = bar->pci;
   VfioQuirks *quirks = &pci->host.quirks;
   PciBus *bus = pci_device_get_bus (&pci->parent);
   guint64 le = GUINT64_TO_LE (value);
 
-  if (!quirks->has_ack || bar->index != quirks->mirror_bar ||
+  if (!quirks->has_ack || bar->index != quirks->mirrors[0].bar ||
+      offset != quirks->mirrors[0].offset + config ||
       (config != ACK_OFFSET && (pci->host.msi_cap == 0 || config < pci->host.msi_cap ||
                                 config + size > pci->host.msi_cap + PCI_MSI_FLAGS)))
     return FALSE;
-  (void)vfio_device_write (pci->host.device, bar->source, quirks->mirror_offset + config, &le,
+  (void)vfio_device_write (pci->host.device, bar->source, quirks->mirrors[0].offset + config, &le,
                            size);
   pci_bus_lock_config (bus);
   if (quirks->ack_hits == 0 || config != quirks->ack_config || size != quirks->ack_size ||
       value != quirks->ack_value)
     {
-      vfio_pci_drop_ack (pci);
+      drop_ack (pci);
       quirks->ack_config = config;
       quirks->ack_size = size;
       quirks->ack_value = value;
@@ -237,12 +314,19 @@ take_ack (VfioPciBar *bar, guint config, guint size, guint64 value)
 gboolean
 vfio_pci_quirk_write (VfioPciBar *bar, guint64 offset, guint size, guint64 value)
 {
+  PciDevice *device = &bar->pci->parent;
   guint config;
 
   note_window (bar, offset, size, value);
+  /* What writes half a register of the machine's and half one of the device's is no driver. */
+  if (is_across (bar, offset, size))
+    return TRUE;
   if (!find_config (bar, offset, size, &config))
     return FALSE;
-  if (!take_ack (bar, config, size, value))
-    pci_device_config_write (&bar->pci->parent, config, size, (guint32)value);
+  if (take_ack (bar, offset, config, size, value))
+    return TRUE;
+  pci_device_config_write (device, config, MIN (size, 4), (guint32)value);
+  if (size > 4)
+    pci_device_config_write (device, config + 4, size - 4, (guint32)(value >> 32));
   return TRUE;
 }

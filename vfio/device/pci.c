@@ -37,6 +37,7 @@ finish (VfioPci *pci)
       pci_device_finish (&pci->parent);
     }
   vfio_pci_finish_bars (pci);
+  vfio_pci_finish_igd (pci);
   vfio_pci_finish_config (pci);
   g_mutex_clear (&pci->host.irq_lock);
   pci->host.device = NULL;
@@ -94,8 +95,9 @@ vfio_pci_realize (VmmDevice *device, VmmMachine *machine, GError **error)
   /* The ROM is read before the first reset: some cards keep it nowhere else than in what was loaded
    * at power-on. Configuration comes first, as resets need it. */
   if (!pci_device_init (&pci->parent, machine, &info, error) ||
-      !vfio_pci_init_config (pci, error) || !vfio_pci_init_bars (pci, error) ||
-      !vfio_pci_init_vga (pci, error) || !vfio_pci_init_rom (pci, error))
+      !vfio_pci_init_config (pci, error) || !vfio_pci_init_igd (pci, error) ||
+      !vfio_pci_init_bars (pci, error) || !vfio_pci_init_vga (pci, error) ||
+      !vfio_pci_init_rom (pci, error))
     {
       finish (pci);
       return FALSE;
@@ -199,6 +201,8 @@ static const VmmProperty properties[] = {
   { "rom", VMM_PROPERTY_BOOL, G_STRUCT_OFFSET (VfioPci, config.rom), .default_uint = TRUE },
   { "rom-image", VMM_PROPERTY_POINTER, G_STRUCT_OFFSET (VfioPci, config.rom_image) },
   { "vga", VMM_PROPERTY_BOOL, G_STRUCT_OFFSET (VfioPci, config.vga) },
+  { "igd", VMM_PROPERTY_UINT, G_STRUCT_OFFSET (VfioPci, config.igd), VFIO_PCI_IGD_OFF,
+    VFIO_PCI_IGD_LEGACY, .default_uint = VFIO_PCI_IGD_ON },
   { "events", VMM_PROPERTY_POINTER, G_STRUCT_OFFSET (VfioPci, config.events) },
   { NULL },
 };

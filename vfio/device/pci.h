@@ -27,6 +27,14 @@ typedef struct
   gpointer user_data;
 } VfioPciEvents;
 
+/* What is done about graphics that Intel builds into processors; nothing else is such. */
+typedef enum
+{
+  VFIO_PCI_IGD_OFF,    /* a device as any other */
+  VFIO_PCI_IGD_ON,     /* its OpRegion is the guest's, the host's stolen memory is hidden */
+  VFIO_PCI_IGD_LEGACY, /* stolen memory and the chipset's names too: for its start-up program */
+} VfioPciIgd;
+
 /* Properties: those of a PCI device, and
  *   container  pointer, required
  *   host       string, required: 0000:01:00.0, or the UUID of a mediated device
@@ -35,6 +43,7 @@ typedef struct
  *   rom-image  pointer to GBytes: this instead of what the card has (borrowed during realize)
  *   vf-token   string
  *   vga        bool: the legacy VGA ports and memory are this card's
+ *   igd        VfioPciIgd; ON
  *   events     pointer to VfioPciEvents (borrowed; lives as long as the device) */
 
 /* The link as it is: speed as in the link status register (1: 2.5 GT/s, 2: 5, 3: 8 ...), width in
@@ -42,6 +51,29 @@ typedef struct
 gboolean vfio_pci_get_link (VmmDevice *device, guint *ret_speed, guint *ret_width);
 /* Bytes of address space above 4 GiB that its BARs need, each on a multiple of its size. */
 guint64 vfio_pci_get_window_size (VmmDevice *device);
+
+/* A bridge of the host's chipset. */
+typedef struct
+{
+  gboolean known;
+  guint16 vendor, device, subsystem_vendor, subsystem;
+  guint8 revision;
+} VfioPciBridge;
+
+/* What graphics of Intel's processors want of the machine around them. */
+typedef struct
+{
+  GBytes *opregion;    /* (nullable): to be put into the guest's memory, at a page */
+  guint64 stolen_size; /* bytes that firmware is to set aside, and to write the place of; 0: none */
+  VfioPciBridge host_bridge, lpc_bridge; /* igd=legacy */
+} VfioPciGraphics;
+
+/* (nullable): it is none. Valid while the device is. */
+const VfioPciGraphics *vfio_pci_get_graphics (VmmDevice *device);
+/* The guest's copy of the OpRegion is there; the device shows the address, below 4 GiB, unless the guest
+ * has written one by itself. Until the next reset. Any thread, without the device's locks. */
+void vfio_pci_set_opregion_address (VmmDevice *device, guint64 address);
+
 /* Counters of the data path: accesses that had to be done here, interrupts that passed through here. */
 typedef struct
 {

@@ -64,6 +64,10 @@ vmm_acpi_config_validate (const VmmAcpiConfig *config, GError **error)
       (config->window64.base < 1ull << 32 ||
        config->window64.base + config->window64.length <= config->window64.base))
     return bad (error, "the 64-bit PCI window must lie above 4 GiB");
+  if ((config->placed_file != NULL) != (config->placed_address_file != NULL) ||
+      (config->placed_file != NULL &&
+       (strlen (config->placed_file) > 55 || strlen (config->placed_address_file) > 55)))
+    return bad (error, "the file to place needs two names of at most 55 bytes");
   if (config->pciexbar != 0 &&
       (config->pciexbar_n_buses == 0 || config->pciexbar_n_buses > 256 ||
        config->pciexbar % (1 << 20) != 0 || config->pciexbar >= 1ull << 52))
@@ -491,6 +495,12 @@ vmm_acpi_build (const VmmAcpiConfig *config, GBytes *dsdt, VmmAcpiBlobs *ret_blo
   if (config->vmgenid)
     vmm_acpi_loader_allocate (script, VMM_ACPI_FILE_VMGENID_GUID, 4096, VMM_ACPI_ZONE_HIGH);
 
+  if (config->placed_file != NULL)
+    {
+      vmm_acpi_loader_allocate (script, config->placed_file, 4096, VMM_ACPI_ZONE_HIGH);
+      vmm_acpi_loader_write_pointer (script, config->placed_address_file, 0, config->placed_file, 0,
+                                     8);
+    }
   facs = build_facs (&b);
   dsdt_at = build_raw (&b, "DSDT", 2, dsdt);
   build_fadt (&b, facs, dsdt_at);

@@ -67,6 +67,11 @@ typedef struct
   gboolean vmgenid;
   guint8 vmgenid_guid[16]; /* direct form only: as it lies in memory (mixed byte order) */
 
+  /* Firmware form: a further fw_cfg file that the firmware puts into memory, on a page below 4 GiB
+   * that stays its own, and one of 8 bytes that it writes the address into. NULL: none. Names of at
+   * most 55 bytes; borrowed. */
+  const char *placed_file, *placed_address_file;
+
   /* Firmware form: fw_cfg announces file sizes before the tables can be made, so a build made later
    * must give the same. 0: chosen, with room for what may still change; else exactly this. */
   gsize tables_size;

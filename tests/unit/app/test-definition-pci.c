@@ -108,6 +108,38 @@ test_assign (void)
   assert_address (definition, "sound", "02:00.0");
 }
 
+/* igd=legacy has one place, before anything else gets one. */
+static void
+test_igd (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (AlcoveDefinition) definition =
+      load (MACHINE "[disk d]\nfile=d\n[rng r]\n[pci other]\nhost=0000:01:00.0\n"
+                    "[pci igd]\nhost=0000:00:02.0\nigd=legacy\n",
+            &error);
+  g_autofree char *rng = NULL;
+
+  g_assert_no_error (error);
+  g_assert_cmpint (alcove_definition_find_pci (definition, "igd")->igd, ==, ALCOVE_IGD_LEGACY);
+  g_assert_cmpint (alcove_definition_find_pci (definition, "other")->igd, ==, ALCOVE_IGD_ON);
+  g_assert_true (alcove_definition_assign (definition, &error));
+  g_assert_no_error (error);
+  assert_address (definition, "igd", "00:02.0");
+  assert_address (definition, "other", "01:00.0");
+  rng = alcove_definition_dup_value (definition, "rng r", "address");
+  g_assert_cmpstr (rng, !=, "00:02.0");
+  g_clear_object (&definition);
+
+  definition = load (MACHINE "[rng r]\naddress=00:02.0\n"
+                             "[pci igd]\nhost=0000:00:02.0\nigd=legacy\n",
+                     &error);
+  g_assert_false (alcove_definition_assign (definition, &error));
+  g_assert_error (error, ALCOVE_ERROR, ALCOVE_ERROR_FAILED);
+  g_assert_nonnull (strstr (error->message, "“r” has it"));
+  assert_refused (MACHINE "[pci i]\nhost=0000:00:02.0\nigd=legacy\naddress=01:00.0\n", "00:02.0");
+  assert_refused (MACHINE "[pci i]\nhost=0000:00:02.0\nigd=both\n", "legacy");
+}
+
 static void
 test_full (void)
 {
@@ -184,6 +216,7 @@ main (int argc, char **argv)
   g_test_add_func ("/definition-pci/values", test_values);
   g_test_add_func ("/definition-pci/refused", test_refused);
   g_test_add_func ("/definition-pci/assign", test_assign);
+  g_test_add_func ("/definition-pci/igd", test_igd);
   g_test_add_func ("/definition-pci/full", test_full);
   g_test_add_func ("/definition-pci/edits", test_edits);
   return g_test_run ();

@@ -198,6 +198,17 @@ runner_passthrough_watch (RunnerMachine *self,
 {
 }
 
+/* None of the devices is graphics of a processor. */
+void
+runner_passthrough_miss_graphics (RunnerPci *pci)
+{
+}
+
+void
+runner_passthrough_forget_graphics (RunnerMachine *self, VmmDevice *device)
+{
+}
+
 gboolean
 runner_passthrough_check_space (RunnerMachine *self, GError **error)
 {

@@ -335,6 +335,129 @@ test_late_acpi (void)
   tear_down (&f);
 }
 
+typedef struct
+{
+  guint n;
+  guint64 address;
+} Placed;
+
+static void
+on_placed (gpointer user_data, guint64 address)
+{
+  Placed *placed = user_data;
+
+  placed->n++;
+  placed->address = address;
+}
+
+/* Firmware's DMA: big endian control, length, address; then its address to 0x514. */
+static void
+write_file (HarnessMachine *h, guint16 key, const guint8 *data, guint32 size)
+{
+  guint8 block[16] = { 0 };
+  const guint64 at = 0x8000, from = 0x9000;
+
+  block[0] = (guint8)(key >> 8);
+  block[1] = (guint8)key;
+  block[3] = 0x18; /* select and write */
+  block[7] = (guint8)size;
+  block[14] = (guint8)(from >> 8);
+  g_assert_true (
+      vmm_guest_memory_write (vmm_machine_get_memory (h->machine), vmm_gpa (from), data, size));
+  g_assert_true (vmm_guest_memory_write (vmm_machine_get_memory (h->machine), vmm_gpa (at), block,
+                                         sizeof block));
+  harness_out (h, 0x518, 4, GUINT32_SWAP_LE_BE ((guint32)at));
+}
+
+static guint16
+find_key (HarnessMachine *h, const char *name)
+{
+  guint8 entry[64];
+
+  harness_out (h, 0x510, 2, 0x19);
+  for (guint i = 0; i < 4; i++)
+    (void)harness_in (h, 0x511, 1);
+  do
+    for (guint j = 0; j < sizeof entry; j++)
+      entry[j] = (guint8)harness_in (h, 0x511, 1);
+  while (strcmp ((char *)entry + 8, name) != 0);
+  return (guint16)(entry[4] << 8 | entry[5]);
+}
+
+/* A file that firmware puts into memory with the tables; a machine without one is as it was. */
+static void
+test_placed_file (void)
+{
+  Fixture f, without;
+  Placed placed = { 0 };
+  const guint8 address[8] = { 0, 0x50, 0xf3, 0x7f };
+  g_autoptr (GBytes) bytes = g_bytes_new_static ("table of outputs", 16);
+  g_autoptr (GBytes) loader = NULL;
+  g_autoptr (GBytes) plain = NULL;
+  g_autoptr (GBytes) shown = NULL;
+  g_autoptr (GError) error = NULL;
+  const guint8 *script, *command;
+  gsize size;
+
+  set_up_with (&f, Q35_FIRMWARE_UEFI, 64 << 20, 8);
+  g_assert_true (
+      q35_board_add_placed_file (f.board, "etc/a/table", bytes, on_placed, &placed, &error));
+  g_assert_no_error (error);
+  g_assert_false (
+      q35_board_add_placed_file (f.board, "etc/a/other", bytes, on_placed, &placed, &error));
+  g_assert_error (error, VMM_ERROR, VMM_ERROR_BUSY);
+  shown = read_file (f.h, "etc/a/table");
+  g_assert_true (g_bytes_equal (shown, bytes));
+  loader = read_file (f.h, "etc/table-loader");
+  script = g_bytes_get_data (loader, &size);
+  command = memmem (script, size, "etc/a/table", 12);
+  g_assert_nonnull (command);
+  command -= 4;
+  g_assert_cmpuint ((gsize)(command - script) % 128, ==, 0);
+  g_assert_cmphex (command[0], ==, 1);             /* allocate */
+  g_assert_cmphex (command[4 + 56 + 1], ==, 0x10); /* on 4096 */
+  g_assert_cmphex (command[4 + 56 + 4], ==, 1);    /* high */
+  command += 128;
+  g_assert_cmphex (command[0], ==, 4); /* write pointer */
+  g_assert_cmpstr ((const char *)command + 4, ==, "etc/a/table-addr");
+  g_assert_cmpstr ((const char *)command + 4 + 56, ==, "etc/a/table");
+  g_assert_cmphex (command[4 + 2 * 56 + 8], ==, 8);
+  write_file (f.h, find_key (f.h, "etc/a/table-addr"), address, sizeof address);
+  g_assert_cmpuint (placed.n, ==, 1);
+  g_assert_cmphex (placed.address, ==, 0x7ff35000);
+
+  set_up_with (&without, Q35_FIRMWARE_UEFI, 64 << 20, 8);
+  plain = read_file (without.h, "etc/table-loader");
+  g_assert_cmpuint (g_bytes_get_size (plain), ==, size);
+  g_assert_false (contains (plain, "table-addr"));
+  tear_down (&without);
+  tear_down (&f);
+}
+
+/* The chipset under another name, for good. */
+static void
+test_names (void)
+{
+  static const Q35Name name = { 0x8086, 0x7a84, 0x1462, 0x7d99, 0x11 };
+  Fixture f;
+
+  set_up_with (&f, Q35_FIRMWARE_UEFI, 64 << 20, 1);
+  q35_board_name_host_bridge (f.board, &name);
+  q35_board_name_lpc_bridge (f.board, &name);
+  for (guint i = 0; i < 2; i++)
+    {
+      g_assert_cmphex (config_read (f.h, 0, 0, 0, 0, 4), ==, 0x29c08086);
+      g_assert_cmphex (config_read (f.h, 0, 0, 0, 0x2c, 4), ==, 0x7d991462);
+      g_assert_cmphex (config_read (f.h, 0, 0, 0, 8, 1), ==, 0x11);
+      g_assert_cmphex (config_read (f.h, 0, LPC, 0, 0, 4), ==, 0x7a848086);
+      g_assert_cmphex (config_read (f.h, 0, LPC, 0, 0x2c, 4), ==, 0x7d991462);
+      g_assert_cmphex (config_read (f.h, 0, LPC, 0, 8, 4), ==, 0x06010011);
+      config_write (f.h, 0, LPC, 0, 0, 4, 0);
+      vmm_machine_reset_devices (f.h->machine, VMM_RESET_WARM);
+    }
+  tear_down (&f);
+}
+
 static void
 test_flash (void)
 {
@@ -561,6 +684,8 @@ main (int argc, char **argv)
   g_test_add_func ("/board/q35/memory-layout", test_memory_layout);
   g_test_add_func ("/board/q35/pm-and-reset", test_pm_and_reset);
   g_test_add_func ("/board/q35/late-acpi", test_late_acpi);
+  g_test_add_func ("/board/q35/placed-file", test_placed_file);
+  g_test_add_func ("/board/q35/names", test_names);
   g_test_add_func ("/board/q35/flash", test_flash);
   g_test_add_func ("/board/q35/save-load", test_save_load);
   g_test_add_func ("/board/q35/bad-config", test_bad_config);

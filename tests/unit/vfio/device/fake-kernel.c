@@ -297,6 +297,30 @@ group_ioctl (FakeKernel *fake, File *file, gulong request, gpointer argument)
 /* ---- the device ---- */
 
 static int
+get_extra_info (const FakeExtra *extra, guint index, struct vfio_region_info *info)
+{
+  guint argsz = info->argsz;
+  struct vfio_region_info_cap_type *type = (gpointer)(info + 1);
+
+  *info = (struct vfio_region_info){
+    .argsz = sizeof *info + sizeof *type,
+    .flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_CAPS,
+    .index = index,
+    .size = extra->size,
+    .offset = (guint64)index << 40,
+  };
+  if (argsz < info->argsz)
+    return 0;
+  info->cap_offset = sizeof *info;
+  *type = (struct vfio_region_info_cap_type){
+    .header = { VFIO_REGION_INFO_CAP_TYPE, 1, 0 },
+    .type = extra->type,
+    .subtype = extra->subtype,
+  };
+  return 0;
+}
+
+static int
 get_region_info (FakeFunction *function, struct vfio_region_info *info)
 {
   guint index = info->index, argsz = info->argsz;
@@ -305,6 +329,11 @@ get_region_info (FakeFunction *function, struct vfio_region_info *info)
   gsize size = sizeof *info;
 
   g_assert_cmpuint (argsz, >=, sizeof *info);
+  if (index >= VFIO_PCI_NUM_REGIONS)
+    {
+      g_assert_cmpuint (index - VFIO_PCI_NUM_REGIONS, <, function->n_extras);
+      return get_extra_info (&function->extras[index - VFIO_PCI_NUM_REGIONS], index, info);
+    }
   info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
   info->offset = (guint64)index << 40;
   info->size = index < FAKE_BARS                       ? function->bar_size[index]
@@ -481,7 +510,7 @@ device_ioctl (FakeKernel *fake, File *file, gulong request, gpointer argument)
       *(struct vfio_device_info *)argument = (struct vfio_device_info){
         .argsz = sizeof (struct vfio_device_info),
         .flags = VFIO_DEVICE_FLAGS_PCI | (function->has_reset ? VFIO_DEVICE_FLAGS_RESET : 0),
-        .num_regions = VFIO_PCI_NUM_REGIONS,
+        .num_regions = VFIO_PCI_NUM_REGIONS + function->n_extras,
         .num_irqs = VFIO_PCI_NUM_IRQS,
       };
       return 0;
@@ -565,6 +594,15 @@ find_bytes (FakeFunction *function, guint64 offset, gsize size, guint *ret_index
       g_assert_cmpuint (at + size, <=, function->config_size);
       return function->config + at;
     }
+  if (index >= VFIO_PCI_NUM_REGIONS)
+    {
+      FakeExtra *extra = &function->extras[index - VFIO_PCI_NUM_REGIONS];
+
+      g_assert_cmpuint (index - VFIO_PCI_NUM_REGIONS, <, function->n_extras);
+      g_assert_cmpuint (at + size, <=, extra->size);
+      g_assert_cmpuint (at + size, <=, extra->length);
+      return extra->data + at;
+    }
   if (index == VFIO_PCI_VGA_REGION_INDEX)
     {
       g_assert_true (function->has_vga);
@@ -592,7 +630,8 @@ fake_pread (VfioKernel *kernel, int fd, gpointer buffer, gsize size, guint64 off
 
   if (fails (fake))
     return -fake->error;
-  if (function->gone)
+  if (function->gone ||
+      (index >= VFIO_PCI_NUM_REGIONS && function->extras[index - VFIO_PCI_NUM_REGIONS].unreadable))
     return -EIO;
   if (index == VFIO_PCI_ROM_REGION_INDEX && function->rom_read_after_resets == 0)
     function->rom_read_after_resets = function->n_resets + function->n_hot_resets + 1;
@@ -746,6 +785,8 @@ void
 fake_function_free (FakeFunction *function)
 {
   close (function->bar_fd);
+  for (guint i = 0; i < function->n_extras; i++)
+    g_free (function->extras[i].data);
   g_free (function);
 }
 
@@ -793,6 +834,53 @@ fake_gpu_new (const char *name, int group)
   fake_function_set (gpu, 0x240, 4, 0x00010003); /* serial number */
   fake_function_set (gpu, 0x244, 4, 0xcafe0001);
   return gpu;
+}
+
+FakeExtra *
+fake_function_add_extra (
+    FakeFunction *function, guint32 type, guint32 subtype, gconstpointer data, gsize length)
+{
+  FakeExtra *extra = &function->extras[function->n_extras++];
+
+  g_assert_cmpuint (function->n_extras, <=, FAKE_EXTRAS);
+  *extra = (FakeExtra){ .type = type, .subtype = subtype, .length = length, .size = length };
+  extra->data = g_memdup2 (data, length);
+  return extra;
+}
+
+FakeFunction *
+fake_igd_new (const char *name, int group)
+{
+  FakeFunction *igd = fake_function_new (name, group, 0x8086, 0x4680);
+  const guint type = VFIO_REGION_TYPE_PCI_VENDOR_TYPE | 0x8086;
+  guint8 opregion[0x2000] = "IntelGraphicsMem";
+  guint8 bridge[256] = { 0x86, 0x80, 0x10, 0x46, [0x08] = 0x05, [0x2c] = 0x62, 0x14, 0x99, 0x7d };
+
+  igd->has_reset = TRUE;
+  fake_function_add_bar (igd, 0, 16 << 20, PCI_BASE_ADDRESS_MEM_TYPE_64);
+  fake_function_add_bar (igd, 2, 256 << 20,
+                         PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH);
+  fake_function_add_bar (igd, 4, 64, PCI_BASE_ADDRESS_SPACE_IO);
+  igd->n_irqs[VFIO_PCI_MSI_IRQ_INDEX] = 1;
+  fake_function_set (igd, PCI_STATUS, 2, PCI_STATUS_CAP_LIST);
+  fake_function_set (igd, PCI_CAPABILITY_LIST, 1, 0xac);
+  fake_function_set (igd, 0xac, 4, 0x0000d005); /* MSI, next d0 */
+  fake_function_set (igd, 0xd0, 4, 0x00220001); /* PM */
+  fake_function_set (igd, 0x50, 4, 0x000002c1);
+  fake_function_set (igd, 0xc0, 4, 0x7b800000);
+  fake_function_set (igd, 0xfc, 4, 0x6e5d4018);
+  opregion[0x10] = 8; /* KiB */
+  opregion[0x17] = 2; /* version 2.1 */
+  opregion[0x16] = 1;
+  memcpy (opregion + 0x400, "$VBT ALDERLAKE-S", 16);
+  fake_function_add_extra (igd, type, VFIO_REGION_SUBTYPE_INTEL_IGD_OPREGION, opregion,
+                           sizeof opregion);
+  fake_function_add_extra (igd, type, VFIO_REGION_SUBTYPE_INTEL_IGD_HOST_CFG, bridge,
+                           sizeof bridge);
+  bridge[2] = 0x84;
+  bridge[3] = 0x7a;
+  fake_function_add_extra (igd, type, VFIO_REGION_SUBTYPE_INTEL_IGD_LPC_CFG, bridge, sizeof bridge);
+  return igd;
 }
 
 guint32

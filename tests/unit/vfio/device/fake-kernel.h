@@ -12,12 +12,23 @@
 #define FAKE_BARS      6u
 #define FAKE_IRQ_KINDS 5u
 #define FAKE_IRQS_MAX  64u
+#define FAKE_EXTRAS    4u
 
 typedef struct
 {
   guint64 iova, length;
   gpointer address;
 } FakeMap;
+
+/* A region of a vendor's. */
+typedef struct
+{
+  guint32 type, subtype;
+  guint8 *data; /* owned */
+  gsize length; /* of data */
+  guint64 size; /* that the kernel tells */
+  gboolean unreadable;
+} FakeExtra;
 
 typedef struct
 {
@@ -38,7 +49,9 @@ typedef struct
   gboolean has_reset, has_hot_reset, has_low_power;
   gboolean has_vga;
   guint8 vga[0xc0000]; /* the VGA region */
-  gboolean gone;       /* nothing can be read */
+  FakeExtra extras[FAKE_EXTRAS];
+  guint n_extras;
+  gboolean gone; /* nothing can be read */
   const char *hot_reset_mates[4];
 
   /* what was done to it */
@@ -94,6 +107,13 @@ void fake_function_add_bar (FakeFunction *function, guint index, guint64 size, g
  * bits 0x801000), BAR 2 of 256 MiB 64-bit prefetchable, BAR 5 of ports; power management, MSI with 4
  * vectors, PCI Express, MSI-X; extended: AER, SR-IOV, resizable BARs, a serial number. */
 FakeFunction *fake_gpu_new (const char *name, int group);
+/* Graphics in a processor of Intel's (Alder Lake): BAR 0 of 16 MiB and BAR 2 of 256 MiB, both 64-bit,
+ * BAR 4 of ports; MSI with 1 vector; 64 MiB of stolen memory, the host's addresses in BDSM and ASLS.
+ * Its regions: an OpRegion of 8 KiB with a table of outputs, the host bridge, the LPC bridge. */
+FakeFunction *fake_igd_new (const char *name, int group);
+/* data is copied; the region tells its length. */
+FakeExtra *fake_function_add_extra (
+    FakeFunction *function, guint32 type, guint32 subtype, gconstpointer data, gsize length);
 /* The host's own view of a BAR. (transfer none) */
 guint32 fake_function_peek (FakeFunction *function, guint bar, guint64 offset);
 void fake_function_poke (FakeFunction *function, guint bar, guint64 offset, guint32 value);
