@@ -34,29 +34,6 @@ open_container (VfioContainer *container, const char *name, GError **error)
   return TRUE;
 }
 
-/* A mate that a driver of the host holds: what makes the group not viable. (transfer full) */
-static char *
-describe_mates (VfioContainer *container, const char *sysfs)
-{
-  g_autofree char *folder = g_build_filename (sysfs, "iommu_group", "devices", NULL);
-  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
-  g_autoptr (GString) text = g_string_new (NULL);
-  const char *mate;
-
-  while (dir != NULL && (mate = g_dir_read_name (dir)) != NULL)
-    {
-      g_autofree char *path = g_build_filename (folder, mate, "driver", NULL);
-      g_autofree char *driver = container->kernel->ops->read_link (container->kernel, path);
-
-      if (driver == NULL || g_str_equal (driver, "vfio-pci") || g_str_equal (driver, "pcieport") ||
-          g_str_equal (driver, "pci-stub"))
-        continue;
-      g_string_append_printf (text, "%s%s (in use by “%s”)", text->len > 0 ? ", " : "", mate,
-                              driver);
-    }
-  return g_string_free (g_steal_pointer (&text), FALSE);
-}
-
 static VfioOpenGroup *
 find_group (VfioContainer *container, int number)
 {
@@ -118,7 +95,7 @@ attach_group (VfioContainer *container,
     return vmm_error_set_errno (error, r, "Cannot ask for the state of %s's isolation group", name);
   if ((status.flags & VFIO_GROUP_FLAGS_VIABLE) == 0)
     {
-      g_autofree char *mates = describe_mates (container, sysfs);
+      g_autofree char *mates = vfio_container_describe_mates (container, sysfs);
 
       g_set_error (error, VMM_ERROR, VMM_ERROR_BUSY,
                    "%s shares its isolation group (%d) with devices that the host still uses: %s. "
@@ -150,6 +127,11 @@ get_group (VfioContainer *container, const char *sysfs, const char *name, GError
   guint64 value;
   VfioOpenGroup fresh, *group;
 
+  if (number == NULL && g_uuid_string_is_valid (name))
+    {
+      (void)vfio_container_set_missing_error (error, link, name);
+      return NULL;
+    }
   if (number == NULL || !g_ascii_string_to_unsigned (number, 10, 0, G_MAXINT, &value, NULL))
     {
       g_set_error (error, VMM_ERROR, VMM_ERROR_NOT_FOUND,
@@ -206,14 +188,18 @@ groups_open (VfioContainer *container,
   if (group != NULL)
     {
       fd = vfio_ioctl (container, group->fd, VFIO_GROUP_GET_DEVICE_FD, argument);
-      if (fd == -ENODEV || fd == -ENOENT)
+      if ((fd == -ENODEV || fd == -ENOENT) && g_uuid_string_is_valid (name))
+        (void)vfio_container_set_missing_error (error, sysfs, name);
+      else if (fd == -ENODEV || fd == -ENOENT)
         g_set_error (error, VMM_ERROR, VMM_ERROR_NOT_FOUND,
                      "%s is not bound to vfio-pci, or went away: bind it first (alcove pci bind)",
                      name);
       else if (fd == -EACCES)
-        g_set_error (error, VMM_ERROR, VMM_ERROR_PERMISSION,
-                     "%s is a virtual function whose physical function is in use by another "
-                     "program: give vf-token= the UUID that program has set",
+        (void)vfio_container_set_token_error (container, sysfs, name, vf_token != NULL, error);
+      else if (fd == -EINVAL && vf_token != NULL)
+        g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
+                     "%s takes no vf-token=: it is no part of a device that another program has, "
+                     "nor such a device. Take vf-token= out",
                      name);
       else if (fd < 0)
         vmm_error_set_errno (error, fd, "Cannot open %s", name);

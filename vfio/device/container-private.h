@@ -63,5 +63,13 @@ vfio_ioctl (VfioContainer *container, int fd, gulong request, gpointer argument)
 
 /* Messages of open(2) for the files below /dev. */
 gboolean vfio_container_set_open_error (GError **error, int r, const char *path, const char *name);
+/* The same when it is not there. */
+gboolean vfio_container_set_missing_error (GError **error, const char *path, const char *name);
+/* Of a virtual function that wants a token: none was given, or another one. */
+gboolean vfio_container_set_token_error (
+    VfioContainer *container, const char *sysfs, const char *name, gboolean given, GError **error);
+/* The mates that a driver of the host holds: "0000:01:00.1 (in use by “snd_hda_intel”)"; empty: none is
+ * known. (transfer full) */
+char *vfio_container_describe_mates (VfioContainer *container, const char *sysfs);
 /* Tells the hypervisor; without it the machine works, DMA that is not coherent may not. */
 void vfio_container_tell_accel (VfioContainer *container, int fd, gboolean add);

@@ -64,6 +64,24 @@ vfio_container_get_n_mapped (VfioContainer *container)
 }
 
 gboolean
+vfio_container_set_missing_error (GError **error, const char *path, const char *name)
+{
+  /* A mediated device has no other name. */
+  if (g_uuid_string_is_valid (name))
+    g_set_error (error, VMM_ERROR, VMM_ERROR_NOT_FOUND,
+                 "There is no virtual device %s on this computer: they do not outlive a restart. "
+                 "Make it again (alcove pci list shows which kinds there are), or give the machine "
+                 "another one",
+                 name);
+  else
+    g_set_error (error, VMM_ERROR, VMM_ERROR_NOT_FOUND,
+                 "%s is not ready for passing through: %s is not there. Bind it to vfio-pci first "
+                 "(alcove pci bind)",
+                 name, path);
+  return FALSE;
+}
+
+gboolean
 vfio_container_set_open_error (GError **error, int r, const char *path, const char *name)
 {
   switch (r)
@@ -83,15 +101,53 @@ vfio_container_set_open_error (GError **error, int r, const char *path, const ch
       break;
     case -ENOENT:
     case -ENODEV:
-      g_set_error (
-          error, VMM_ERROR, VMM_ERROR_NOT_FOUND,
-          "%s is not ready for passing through: %s is not there. Bind it to vfio-pci first "
-          "(alcove pci bind)",
-          name, path);
-      break;
+      return vfio_container_set_missing_error (error, path, name);
     default:
       vmm_error_set_errno (error, r, "Cannot open %s for %s", path, name);
     }
+  return FALSE;
+}
+
+char *
+vfio_container_describe_mates (VfioContainer *container, const char *sysfs)
+{
+  g_autofree char *folder = g_build_filename (sysfs, "iommu_group", "devices", NULL);
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  g_autoptr (GString) text = g_string_new (NULL);
+  const char *mate;
+
+  while (dir != NULL && (mate = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (folder, mate, "driver", NULL);
+      g_autofree char *driver = container->kernel->ops->read_link (container->kernel, path);
+
+      if (driver == NULL || g_str_equal (driver, "vfio-pci") || g_str_equal (driver, "pcieport") ||
+          g_str_equal (driver, "pci-stub"))
+        continue;
+      g_string_append_printf (text, "%s%s (in use by “%s”)", text->len > 0 ? ", " : "", mate,
+                              driver);
+    }
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+gboolean
+vfio_container_set_token_error (
+    VfioContainer *container, const char *sysfs, const char *name, gboolean given, GError **error)
+{
+  g_autofree char *link = g_build_filename (sysfs, "physfn", NULL);
+  g_autofree char *whole = container->kernel->ops->read_link (container->kernel, link);
+
+  if (given)
+    g_set_error (
+        error, VMM_ERROR, VMM_ERROR_PERMISSION,
+        "%s cannot be opened: its vf-token= is not the one of the program that has %s. Ask "
+        "for the UUID that was given to that program",
+        name, whole != NULL ? whole : "the whole device");
+  else
+    g_set_error (error, VMM_ERROR, VMM_ERROR_PERMISSION,
+                 "%s is a part of %s, which another program has: give it vf-token= with the UUID "
+                 "that was given to that program",
+                 name, whole != NULL ? whole : "a device");
   return FALSE;
 }
 

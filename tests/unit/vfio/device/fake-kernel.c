@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "fake-kernel.h"
+#include "fake-kernel-private.h"
 
 #include <errno.h>
 #include <linux/pci_regs.h>
@@ -10,26 +10,6 @@
 #include <unistd.h>
 
 #include "vfio/uapi/newer.h"
-
-#define FIRST_FD 100000 /* no descriptor of the process */
-
-typedef enum
-{
-  FILE_CLOSED,
-  FILE_CONTAINER,
-  FILE_GROUP,
-  FILE_IOMMU,
-  FILE_CDEV,
-  FILE_DEVICE,
-} FileKind;
-
-typedef struct
-{
-  FileKind kind;
-  FakeFunction *function;
-  int group;
-  gboolean attached, has_iommu, bound;
-} File;
 
 static FakeKernel *
 from (VfioKernel *kernel)
@@ -43,16 +23,16 @@ fails (FakeKernel *fake)
   return ++fake->n_calls == fake->fail_at;
 }
 
-static int
-new_file (FakeKernel *fake, File file)
+int
+fake_kernel_new_file (FakeKernel *fake, File file)
 {
   g_array_append_val (fake->fds, file);
   fake->n_open++;
   return FIRST_FD + (int)fake->fds->len - 1;
 }
 
-static File *
-get_file (FakeKernel *fake, int fd)
+File *
+fake_kernel_get_file (FakeKernel *fake, int fd)
 {
   File *file;
 
@@ -81,24 +61,30 @@ fake_open (VfioKernel *kernel, const char *path)
   if (fails (fake))
     return -fake->error;
   if (g_str_equal (path, "/dev/vfio/vfio"))
-    return fake->no_groups ? -ENOENT : new_file (fake, (File){ .kind = FILE_CONTAINER });
+    return fake->no_groups ? -ENOENT
+                           : fake_kernel_new_file (fake, (File){ .kind = FILE_CONTAINER });
   if (g_str_equal (path, "/dev/iommu"))
-    return fake->no_iommufd ? -ENOENT : new_file (fake, (File){ .kind = FILE_IOMMU });
+    return fake->no_iommufd
+               ? -ENOENT
+               : fake_kernel_new_file (fake,
+                                       (File){ .kind = FILE_IOMMU, .is_iommufd = TRUE, .refs = 1 });
   if (sscanf (path, "/dev/vfio/devices/vfio%d", &number) == 1)
     {
       g_assert_cmpint (number, <, (int)fake->n_functions);
-      return fake->no_permission ? -EACCES
-                                 : new_file (fake, (File){ .kind = FILE_CDEV,
-                                                           .function = fake->functions[number] });
+      return fake->no_permission
+                 ? -EACCES
+                 : fake_kernel_new_file (
+                       fake, (File){ .kind = FILE_CDEV, .function = fake->functions[number] });
     }
   if (sscanf (path, "/dev/vfio/%d", &number) == 1)
     {
       if (fake->no_groups)
         return -ENOENT;
-      if (fake->busy)
+      if (fake->busy || fake_kernel_find_group (fake, number) != NULL)
         return -EBUSY;
-      return fake->no_permission ? -EACCES
-                                 : new_file (fake, (File){ .kind = FILE_GROUP, .group = number });
+      return fake->no_permission
+                 ? -EACCES
+                 : fake_kernel_new_file (fake, (File){ .kind = FILE_GROUP, .group = number });
     }
   return -ENOENT;
 }
@@ -115,54 +101,72 @@ static void
 fake_close (VfioKernel *kernel, int fd)
 {
   FakeKernel *fake = from (kernel);
-  File *file = get_file (fake, fd);
+  File *file = fake_kernel_get_file (fake, fd);
 
-  if (file->kind == FILE_DEVICE || file->kind == FILE_CDEV)
+  if (file->kind == FILE_DEVICE || (file->kind == FILE_CDEV && file->iommufd != 0))
     close_device (file->function);
-  if (file->kind == FILE_CONTAINER || file->kind == FILE_IOMMU)
-    g_array_set_size (fake->maps, 0);
+  if (file->kind == FILE_CDEV)
+    fake_iommufd_unbind (fake, file);
+  if (file->kind == FILE_CONTAINER)
+    fake_kernel_drop_maps (fake, 0);
   file->kind = FILE_CLOSED;
+  if (file->is_iommufd)
+    fake_iommufd_unref (fake, fd);
   fake->n_open--;
 }
 
 /* ---- the IOMMU ---- */
 
-static int
-add_map (FakeKernel *fake, guint64 iova, guint64 length, guint64 address)
+/* Any device that does DMA by itself: what it maps is pinned and limited. */
+static gboolean
+has_physical (FakeKernel *fake)
 {
-  FakeMap map = { iova, length, (gpointer)(guintptr)address };
-  guint64 sum = length;
-
-  g_assert_cmpuint ((iova | length | address) & 0xfff, ==, 0);
-  for (guint i = 0; i < fake->maps->len; i++)
-    {
-      const FakeMap *other = &g_array_index (fake->maps, FakeMap, i);
-
-      g_assert_true (iova + length <= other->iova || iova >= other->iova + other->length);
-      sum += other->length;
-    }
-  if (fake->no_entries)
-    return -ENOSPC;
-  if (fake->memlock != 0 && sum > fake->memlock)
-    return -ENOMEM;
-  g_array_append_val (fake->maps, map);
-  return 0;
+  for (guint i = 0; i < fake->n_functions; i++)
+    if (!fake->functions[i]->emulated && fake_kernel_find_group (fake, fake->functions[i]->group))
+      return TRUE;
+  return FALSE;
 }
 
+/* VFIO_IOMMU_MAP_DMA, drivers/vfio/vfio_iommu_type1.c */
 static int
-remove_map (FakeKernel *fake, guint64 iova, guint64 length)
+map_dma (FakeKernel *fake, const struct vfio_iommu_type1_dma_map *map)
 {
-  for (guint i = 0; i < fake->maps->len; i++)
-    {
-      const FakeMap *map = &g_array_index (fake->maps, FakeMap, i);
+  const guint known = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE | VFIO_DMA_MAP_FLAG_VADDR;
 
-      if (map->iova == iova && map->length == length)
-        {
-          g_array_remove_index_fast (fake->maps, i);
-          return 0;
-        }
+  if (map->argsz < sizeof *map || (map->flags & ~known) != 0 ||
+      (map->flags & (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)) == 0 || map->size == 0 ||
+      ((map->iova | map->size | map->vaddr) & 0xfff) != 0 || map->iova + map->size - 1 < map->iova)
+    return -EINVAL;
+  if (fake_kernel_find_map (fake, 0, map->iova, map->iova + map->size - 1) != NULL)
+    return -EEXIST;
+  if (fake->no_entries)
+    return -ENOSPC;
+  if (has_physical (fake) && !fake_kernel_is_reachable (fake, map->iova, map->size))
+    return -EINVAL;
+  return fake_kernel_add_map (fake,
+                              (FakeMap){ map->iova, map->size, (gpointer)(guintptr)map->vaddr, 0 },
+                              has_physical (fake));
+}
+
+/* The mapping is never split; what is not there is no error. */
+static int
+unmap_dma (FakeKernel *fake, struct vfio_iommu_type1_dma_unmap *unmap)
+{
+  guint64 last = unmap->iova + unmap->size - 1, n = 0;
+  FakeMap *map;
+
+  if (unmap->argsz < sizeof *unmap || unmap->flags != 0 || unmap->size == 0 ||
+      ((unmap->iova | unmap->size) & 0xfff) != 0 || last < unmap->iova)
+    return -EINVAL;
+  while ((map = fake_kernel_find_map (fake, 0, unmap->iova, last)) != NULL)
+    {
+      if (map->iova < unmap->iova || map->iova + map->length - 1 > last)
+        return -EINVAL;
+      n += map->length;
+      fake_kernel_remove_map (fake, map);
     }
-  return -ENOENT;
+  unmap->size = n;
+  return 0;
 }
 
 static int
@@ -173,6 +177,12 @@ get_iommu_info (FakeKernel *fake, struct vfio_iommu_type1_info *info)
 
   info->flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
   info->iova_pgsizes = 0x1000;
+  /* What emulates its device limits nothing. */
+  if (!has_physical (fake))
+    {
+      info->flags = VFIO_IOMMU_INFO_PGSIZES;
+      return 0;
+    }
   g_assert_cmpuint (info->argsz, >=, size);
   info->cap_offset = sizeof *info;
   cap = (gpointer)((guint8 *)info + sizeof *info);
@@ -203,62 +213,53 @@ container_ioctl (FakeKernel *fake, File *file, gulong request, gpointer argument
       g_assert_true (file->has_iommu);
       return get_iommu_info (fake, argument);
     case VFIO_IOMMU_MAP_DMA:
-      {
-        const struct vfio_iommu_type1_dma_map *map = argument;
-
-        g_assert_true (file->has_iommu);
-        g_assert_cmpuint (map->argsz, ==, sizeof *map);
-        g_assert_cmpuint (map->flags, ==, VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
-        return add_map (fake, map->iova, map->size, map->vaddr);
-      }
+      return file->has_iommu ? map_dma (fake, argument) : -EINVAL;
     case VFIO_IOMMU_UNMAP_DMA:
-      {
-        const struct vfio_iommu_type1_dma_unmap *unmap = argument;
-
-        return remove_map (fake, unmap->iova, unmap->size);
-      }
+      return file->has_iommu ? unmap_dma (fake, argument) : -EINVAL;
     default:
-      g_assert_not_reached ();
+      return -ENOTTY;
     }
 }
 
+/* vfio_pci_core_match: the name, and perhaps a token. Of other drivers (those that emulate) the name. */
 static int
-iommu_ioctl (FakeKernel *fake, gulong request, gpointer argument)
+match (FakeKernel *fake, FakeFunction *function, const char *text)
 {
-  switch (request)
+  const char *rest = text + strlen (function->name);
+  guint8 token[16] = { 0 };
+
+  if (!g_str_has_prefix (text, function->name) || (*rest != '\0' && *rest != ' '))
+    return -ENODEV;
+  if (*rest == '\0')
+    return function->emulated ? 0 : fake_kernel_match_token (function, NULL);
+  if (function->emulated)
+    return -ENODEV;
+  if (!g_str_has_prefix (rest, " vf_token=") ||
+      !fake_kernel_parse_token (rest + strlen (" vf_token="), token))
+    return -EINVAL;
+  return fake_kernel_match_token (function, token);
+}
+
+static int
+get_device_fd (FakeKernel *fake, File *file, const char *text)
+{
+  if (!file->attached)
+    return -EINVAL;
+  for (guint i = 0; i < fake->n_functions; i++)
     {
-    case VFIO_UAPI_IOMMU_IOAS_ALLOC:
-      ((VfioUapiIoasAlloc *)argument)->out_ioas_id = 7;
-      return 0;
-    case VFIO_UAPI_IOMMU_DESTROY:
-      g_assert_cmpuint (((VfioUapiDestroy *)argument)->id, ==, 7);
-      return 0;
-    case VFIO_UAPI_IOMMU_IOAS_IOVA_RANGES:
-      {
-        VfioUapiIoasIovaRanges *ranges = argument;
-        VfioUapiIovaRange *out = (gpointer)(guintptr)ranges->allowed_iovas;
+      FakeFunction *function = fake->functions[i];
+      int r = function->group == file->group && !function->vanished ? match (fake, function, text)
+                                                                    : -ENODEV;
 
-        g_assert_cmpuint (ranges->ioas_id, ==, 7);
-        g_assert_cmpuint (ranges->num_iovas, >=, fake->n_ranges);
-        for (guint i = 0; i < fake->n_ranges; i++)
-          out[i] = (VfioUapiIovaRange){ fake->ranges[i].start, fake->ranges[i].end };
-        ranges->num_iovas = fake->n_ranges;
-        return 0;
-      }
-    case VFIO_UAPI_IOMMU_IOAS_MAP:
-      {
-        const VfioUapiIoasMap *map = argument;
-
-        g_assert_cmpuint (map->size, ==, sizeof *map);
-        g_assert_cmpuint (map->flags, ==, 7);
-        return add_map (fake, map->iova, map->length, map->user_va);
-      }
-    case VFIO_UAPI_IOMMU_IOAS_UNMAP:
-      return remove_map (fake, ((VfioUapiIoasUnmap *)argument)->iova,
-                         ((VfioUapiIoasUnmap *)argument)->length);
-    default:
-      g_assert_not_reached ();
+      if (r == -ENODEV)
+        continue;
+      if (r < 0)
+        return r;
+      g_assert_false (function->open);
+      function->open = TRUE;
+      return fake_kernel_new_file (fake, (File){ .kind = FILE_DEVICE, .function = function });
     }
+  return -ENODEV;
 }
 
 static int
@@ -271,7 +272,7 @@ group_ioctl (FakeKernel *fake, File *file, gulong request, gpointer argument)
           fake->not_viable ? 0 : VFIO_GROUP_FLAGS_VIABLE;
       return 0;
     case VFIO_GROUP_SET_CONTAINER:
-      g_assert_cmpint (get_file (fake, *(gint32 *)argument)->kind, ==, FILE_CONTAINER);
+      g_assert_cmpint (fake_kernel_get_file (fake, *(gint32 *)argument)->kind, ==, FILE_CONTAINER);
       file->attached = TRUE;
       return 0;
     case VFIO_GROUP_UNSET_CONTAINER:
@@ -279,18 +280,9 @@ group_ioctl (FakeKernel *fake, File *file, gulong request, gpointer argument)
       file->attached = FALSE;
       return 0;
     case VFIO_GROUP_GET_DEVICE_FD:
-      g_assert_true (file->attached);
-      for (guint i = 0; i < fake->n_functions; i++)
-        if (g_str_has_prefix (argument, fake->functions[i]->name) &&
-            fake->functions[i]->group == file->group)
-          {
-            g_assert_false (fake->functions[i]->open);
-            fake->functions[i]->open = TRUE;
-            return new_file (fake, (File){ .kind = FILE_DEVICE, .function = fake->functions[i] });
-          }
-      return -ENODEV;
+      return get_device_fd (fake, file, argument);
     default:
-      g_assert_not_reached ();
+      return -ENOTTY;
     }
 }
 
@@ -491,21 +483,21 @@ device_ioctl (FakeKernel *fake, File *file, gulong request, gpointer argument)
 {
   FakeFunction *function = file->function;
 
+  if (request == VFIO_UAPI_BIND_IOMMUFD)
+    {
+      int r = fake_iommufd_bind (fake, file, argument);
+
+      function->open = function->open || r == 0;
+      return r;
+    }
+  if (file->kind == FILE_CDEV && file->iommufd == 0)
+    return -EINVAL; /* not before it is bound */
   switch (request)
     {
-    case VFIO_UAPI_BIND_IOMMUFD:
-      g_assert_cmpint (file->kind, ==, FILE_CDEV);
-      g_assert_cmpint (get_file (fake, ((VfioUapiBindIommufd *)argument)->iommufd)->kind, ==,
-                       FILE_IOMMU);
-      if (fake->not_viable)
-        return -EPERM;
-      file->bound = function->open = TRUE;
-      return 0;
     case VFIO_UAPI_ATTACH_PT:
-      g_assert_true (file->bound);
-      return 0;
+      return fake_iommufd_attach (fake, file, argument);
     case VFIO_UAPI_DETACH_PT:
-      return 0;
+      return fake_iommufd_detach (fake, file, argument);
     case VFIO_DEVICE_GET_INFO:
       *(struct vfio_device_info *)argument = (struct vfio_device_info){
         .argsz = sizeof (struct vfio_device_info),
@@ -559,7 +551,7 @@ static int
 fake_ioctl (VfioKernel *kernel, int fd, gulong request, gpointer argument)
 {
   FakeKernel *fake = from (kernel);
-  File *file = get_file (fake, fd);
+  File *file = fake_kernel_get_file (fake, fd);
 
   if (fails (fake))
     return -fake->error;
@@ -568,7 +560,7 @@ fake_ioctl (VfioKernel *kernel, int fd, gulong request, gpointer argument)
     case FILE_CONTAINER:
       return container_ioctl (fake, file, request, argument);
     case FILE_IOMMU:
-      return iommu_ioctl (fake, request, argument);
+      return fake_iommufd_ioctl (fake, fd, request, argument);
     case FILE_GROUP:
       return group_ioctl (fake, file, request, argument);
     case FILE_CDEV:
@@ -623,7 +615,7 @@ static gssize
 fake_pread (VfioKernel *kernel, int fd, gpointer buffer, gsize size, guint64 offset)
 {
   FakeKernel *fake = from (kernel);
-  FakeFunction *function = get_file (fake, fd)->function;
+  FakeFunction *function = fake_kernel_get_file (fake, fd)->function;
   guint index;
   guint64 at;
   guint8 *bytes = find_bytes (function, offset, size, &index, &at);
@@ -645,7 +637,7 @@ static gssize
 fake_pwrite (VfioKernel *kernel, int fd, gconstpointer buffer, gsize size, guint64 offset)
 {
   FakeKernel *fake = from (kernel);
-  FakeFunction *function = get_file (fake, fd)->function;
+  FakeFunction *function = fake_kernel_get_file (fake, fd)->function;
   guint index;
   guint64 at;
   guint8 *bytes = find_bytes (function, offset, size, &index, &at);
@@ -673,7 +665,7 @@ static int
 fake_map (VfioKernel *kernel, gpointer address, gsize length, int prot, int fd, guint64 offset)
 {
   FakeKernel *fake = from (kernel);
-  FakeFunction *function = get_file (fake, fd)->function;
+  FakeFunction *function = fake_kernel_get_file (fake, fd)->function;
   guint index = (guint)(offset >> 40);
   guint64 at = offset & ((G_GUINT64_CONSTANT (1) << 40) - 1);
 
@@ -693,7 +685,11 @@ fake_read_link (VfioKernel *kernel, const char *path)
 {
   FakeFunction *function = find_by_sysfs (from (kernel), path);
 
-  if (function == NULL || !g_str_has_suffix (path, "/iommu_group"))
+  if (function == NULL || function->vanished)
+    return NULL;
+  if (g_str_has_suffix (path, "/physfn"))
+    return g_strdup (function->physfn);
+  if (!g_str_has_suffix (path, "/iommu_group"))
     return NULL;
   return g_strdup_printf ("%d", function->group);
 }
@@ -704,7 +700,8 @@ fake_find_name (VfioKernel *kernel, const char *folder, const char *prefix)
   FakeKernel *fake = from (kernel);
 
   for (guint i = 0; i < fake->n_functions && !fake->no_iommufd; i++)
-    if (strstr (folder, fake->functions[i]->name) != NULL && g_str_has_suffix (folder, "/vfio-dev"))
+    if (strstr (folder, fake->functions[i]->name) != NULL && !fake->functions[i]->vanished &&
+        g_str_has_suffix (folder, "/vfio-dev"))
       return g_strdup_printf ("%s%u", prefix, i);
   return NULL;
 }
@@ -726,6 +723,7 @@ fake_kernel_init (FakeKernel *fake)
   *fake = (FakeKernel){ .kernel = { &ops }, .error = EIO };
   fake->maps = g_array_new (FALSE, TRUE, sizeof (FakeMap));
   fake->fds = g_array_new (FALSE, TRUE, sizeof (File));
+  fake->objects = g_array_new (FALSE, TRUE, sizeof (FakeObject));
   fake->ranges[0].end = 0xfedfffff;
   fake->ranges[1].start = 0xfef00000;
   fake->ranges[1].end = (G_GUINT64_CONSTANT (1) << 39) - 1;
@@ -737,9 +735,11 @@ fake_kernel_clear (FakeKernel *fake)
 {
   g_assert_cmpuint (fake->n_open, ==, 0);
   g_assert_cmpuint (fake->maps->len, ==, 0);
+  g_assert_cmpuint (fake->objects->len, ==, 0);
   for (guint i = 0; i < fake->n_functions; i++)
     fake_function_free (fake->functions[i]);
   g_array_unref (fake->maps);
+  g_array_unref (fake->objects);
   g_array_unref (fake->fds);
 }
 

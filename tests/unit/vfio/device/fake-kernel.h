@@ -4,6 +4,10 @@
  * Linux say, no more: no real device and no real kernel stands behind what a test with it shows (the
  * lab has those). What is wrong in the calls of who is tested fails the test here.
  *
+ * The ways to the IOMMU (vfio_iommu_type1.c, drivers/iommu/iommufd) refuse what Linux refuses, with
+ * its errors: test-double.c holds them against a table of that. They map nothing anywhere, know one
+ * kind of IOMMU and of page, and count locked memory for the whole model.
+ *
  * Every call can be made to fail: set fail_at to its number. */
 #pragma once
 #include <linux/vfio.h>
@@ -13,11 +17,13 @@
 #define FAKE_IRQ_KINDS 5u
 #define FAKE_IRQS_MAX  64u
 #define FAKE_EXTRAS    4u
+#define FAKE_RANGES    80u
 
 typedef struct
 {
   guint64 iova, length;
   gpointer address;
+  guint32 ioas; /* 0: of the container */
 } FakeMap;
 
 /* A region of a vendor's. */
@@ -29,6 +35,14 @@ typedef struct
   guint64 size; /* that the kernel tells */
   gboolean unreadable;
 } FakeExtra;
+
+/* What VFIO_DEVICE_BIND_IOMMUFD knows of a token. */
+typedef enum
+{
+  FAKE_BIND_TOKEN,    /* Linux 6.18 */
+  FAKE_BIND_NO_PLACE, /* 6.17: the flag is known, and what lies behind the structure has to be zero */
+  FAKE_BIND_OLD,      /* 6.6: no flag is known */
+} FakeBind;
 
 typedef struct
 {
@@ -51,7 +65,11 @@ typedef struct
   guint8 vga[0xc0000]; /* the VGA region */
   FakeExtra extras[FAKE_EXTRAS];
   guint n_extras;
-  gboolean gone; /* nothing can be read */
+  gboolean gone;      /* nothing can be read */
+  gboolean vanished;  /* it left sysfs, too */
+  gboolean emulated;  /* a mediated device: its driver emulates it, it does no DMA by itself */
+  const char *physfn; /* (nullable) of a virtual function */
+  const char *token;  /* (nullable) the UUID that its physical function's user has set */
   const char *hot_reset_mates[4];
 
   /* what was done to it */
@@ -73,12 +91,14 @@ typedef struct
   VfioKernel kernel; /* first */
   gboolean no_groups, no_iommufd;
   gboolean not_viable, no_permission, busy;
+  gboolean no_msi_isolation;
+  FakeBind bind;
   gboolean no_entries; /* the limit on mappings is used up */
   guint64 memlock;     /* bytes; 0: no limit */
   struct
   {
     guint64 start, end;
-  } ranges[4]; /* inclusive */
+  } ranges[FAKE_RANGES]; /* inclusive */
   guint n_ranges;
   FakeFunction *functions[4];
   guint n_functions;
@@ -87,8 +107,10 @@ typedef struct
   int error;
   guint n_calls;
 
-  GArray *maps; /* of FakeMap */
-  GArray *fds;  /* private */
+  GArray *maps;    /* of FakeMap */
+  GArray *fds;     /* private */
+  GArray *objects; /* private: of iommufds */
+  guint32 last_id;
   guint n_open; /* descriptors that are open */
 } FakeKernel;
 

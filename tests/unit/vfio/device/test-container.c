@@ -49,14 +49,38 @@ open_device (Fixture *f, const char *name, GError **error)
 }
 
 static void
-assert_refused (Fixture *f, int code, const char *word)
+assert_refused_as (Fixture *f, const char *name, const char *token, int code, const char *word)
 {
   g_autoptr (GError) error = NULL;
+  g_autofree char *sysfs = g_build_filename ("/sys/bus/pci/devices", name, NULL);
 
-  g_assert_null (open_device (f, GPU, &error));
+  g_assert_null (vfio_device_new (f->container, sysfs, name, token, &error));
   g_assert_error (error, VMM_ERROR, code);
-  if (strstr (error->message, word) == NULL || strstr (error->message, GPU) == NULL)
+  if (strstr (error->message, word) == NULL || strstr (error->message, name) == NULL)
     g_error ("“%s” and the device are not in: %s", word, error->message);
+  g_test_message ("%s", error->message);
+  g_assert_cmpuint (f->fake.n_open, ==, 0);
+  g_assert_cmpuint (f->fake.maps->len, ==, 0);
+  g_assert_cmpuint (f->fake.objects->len, ==, 0);
+  g_assert_cmpuint (f->h->n_vfio, ==, 0);
+}
+
+static void
+assert_refused (Fixture *f, int code, const char *word)
+{
+  assert_refused_as (f, GPU, NULL, code, word);
+}
+
+static void
+assert_opens (Fixture *f, const char *name, const char *token)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *sysfs = g_build_filename ("/sys/bus/pci/devices", name, NULL);
+  VfioDevice *device = vfio_device_new (f->container, sysfs, name, token, &error);
+
+  g_assert_no_error (error);
+  g_assert_cmpuint (f->fake.maps->len, ==, 1);
+  vfio_device_free (device);
   g_assert_cmpuint (f->fake.n_open, ==, 0);
   g_assert_cmpuint (f->fake.maps->len, ==, 0);
 }
@@ -170,8 +194,11 @@ test_refused (Fixture *f, gconstpointer data)
   f->fake.memlock = RAM / 2;
   assert_refused (f, VMM_ERROR_NO_MEMORY, "emory");
   f->fake.memlock = 0;
-  f->fake.no_entries = TRUE;
-  assert_refused (f, VMM_ERROR_NO_MEMORY, "dma_entry_limit");
+  f->fake.no_entries = TRUE; /* iommufd has no such limit */
+  if (GPOINTER_TO_UINT (data) == VFIO_WAY_GROUPS)
+    assert_refused (f, VMM_ERROR_NO_MEMORY, "dma_entry_limit");
+  else
+    assert_opens (f, GPU, NULL);
   f->fake.no_entries = FALSE;
 
   /* The machine's RAM goes to 8 MiB; the IOMMU has a hole in it, then too few bits. */
@@ -279,6 +306,143 @@ test_areas (Fixture *f, gconstpointer data)
   vfio_device_free (device);
 }
 
+/* A virtual function whose physical one another program has. */
+static void
+test_token (Fixture *f, gconstpointer data)
+{
+  gboolean groups = GPOINTER_TO_UINT (data) == VFIO_WAY_GROUPS;
+  FakeFunction *vf = f->fake.functions[2];
+
+  vf->physfn = "0000:02:00.7";
+  vf->token = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+  assert_refused_as (f, vf->name, NULL, VMM_ERROR_PERMISSION, "vf-token=");
+  assert_refused_as (f, vf->name, NULL, VMM_ERROR_PERMISSION, "0000:02:00.7");
+  assert_refused_as (f, vf->name, "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002", VMM_ERROR_PERMISSION,
+                     "not the one");
+  assert_refused_as (f, vf->name, "83b8f4f2", VMM_ERROR_INVALID, "vf-token=");
+  assert_opens (f, vf->name, "83B8F4F2-509F-382F-3C1E-E6BFE0FA1001");
+
+  /* Nobody asks for one. */
+  vf->token = NULL;
+  assert_refused_as (f, vf->name, "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001",
+                     groups ? VMM_ERROR_INVALID : VMM_ERROR_NOT_SUPPORTED, "Take vf-token= out");
+  assert_opens (f, vf->name, NULL);
+}
+
+/* Kernels whose iommufd takes no token, and one that has the flag alone. */
+static void
+test_token_old (Fixture *f, gconstpointer data)
+{
+  FakeFunction *vf = f->fake.functions[2];
+
+  vf->token = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+  for (guint i = 0; i < 2; i++)
+    {
+      f->fake.bind = i == 0 ? FAKE_BIND_OLD : FAKE_BIND_NO_PLACE;
+      assert_refused_as (f, vf->name, vf->token, VMM_ERROR_NOT_SUPPORTED, "newer kernel");
+      assert_opens (f, GPU, NULL);
+    }
+}
+
+/* A mediated device: nothing narrows its address space, nothing is pinned, no reset reaches a bus. */
+static void
+test_mediated (Fixture *f, gconstpointer data)
+{
+  static const char uuid[] = "11111111-2222-4333-8444-555555555555";
+  FakeFunction *mdev = fake_function_new (uuid, 40, 0x8086, 0x1912);
+  g_autoptr (GError) error = NULL;
+  VfioDevice *device, *gpu;
+
+  mdev->emulated = TRUE;
+  fake_kernel_add (&f->fake, mdev);
+  f->fake.memlock = RAM / 2;
+  f->fake.ranges[0].end = 0xfffff;
+  f->fake.n_ranges = 1;
+  device =
+      vfio_device_new (f->container, "/sys/bus/mdev/devices/11111111-2222-4333-8444-555555555555",
+                       uuid, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (f->fake.maps->len, ==, 1);
+  g_assert_cmpuint (vfio_container_get_n_mapped (f->container), ==, RAM);
+  g_assert_nonnull (vfio_device_get_region (device, VFIO_PCI_CONFIG_REGION_INDEX));
+  /* What does DMA by itself beside it brings the limits with it. */
+  gpu = open_device (f, GPU, &error);
+  g_assert_null (gpu);
+  g_assert_nonnull (error);
+  g_assert_cmpuint (f->fake.maps->len, ==, 1);
+  vfio_device_free (device);
+  g_clear_error (&error);
+  device =
+      vfio_device_new (f->container, "/sys/bus/mdev/devices/11111111-2222-4333-8444-555555555555",
+                       uuid, "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001", &error);
+  g_assert_null (device);
+  g_assert_nonnull (strstr (error->message, uuid));
+  mdev->vanished = TRUE;
+  assert_refused_as (f, uuid, NULL, VMM_ERROR_NOT_FOUND, "Make it again");
+}
+
+/* It goes between the check and the start, or while it is opened. */
+static void
+test_vanished (Fixture *f, gconstpointer data)
+{
+  f->fake.functions[0]->vanished = TRUE;
+  assert_refused (f, VMM_ERROR_NOT_FOUND, "not");
+  f->fake.functions[0]->vanished = FALSE;
+  for (guint n = 1; n < 12; n++)
+    {
+      g_autoptr (GError) error = NULL;
+      VfioDevice *device;
+
+      f->fake.n_calls = 0;
+      f->fake.fail_at = n;
+      f->fake.error = ENODEV;
+      device = open_device (f, GPU, &error);
+      if (device != NULL)
+        vfio_device_free (device);
+      else
+        g_assert_nonnull (strstr (error->message, GPU));
+      g_assert_cmpuint (f->fake.n_open, ==, 0);
+      g_assert_cmpuint (f->fake.objects->len, ==, 0);
+    }
+  f->fake.fail_at = 0;
+  f->fake.error = EIO;
+  assert_opens (f, GPU, NULL);
+}
+
+/* By iommufd another program shows only when the device is bound. */
+static void
+test_busy_iommufd (Fixture *f, gconstpointer data)
+{
+  VfioKernel *kernel = &f->fake.kernel;
+  int fd = kernel->ops->open (kernel, "/dev/vfio/12");
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (open_device (f, GPU, &error));
+  g_assert_error (error, VMM_ERROR, VMM_ERROR_BUSY);
+  g_assert_nonnull (strstr (error->message, "another program"));
+  kernel->ops->close (kernel, fd);
+  f->fake.functions[0]->open = TRUE; /* by its own file, elsewhere */
+  assert_refused (f, VMM_ERROR_BUSY, "another program");
+  f->fake.functions[0]->open = FALSE;
+  f->fake.no_msi_isolation = TRUE;
+  assert_refused (f, VMM_ERROR_BUSY, "interrupts");
+}
+
+/* More ranges than there was room for, and more than is believed. */
+static void
+test_many_ranges (Fixture *f, gconstpointer data)
+{
+  for (guint i = 0; i < FAKE_RANGES; i++)
+    {
+      f->fake.ranges[i].start = (guint64)i << 40;
+      f->fake.ranges[i].end = f->fake.ranges[i].start + (i == FAKE_RANGES - 1 ? RAM : 0xfff);
+    }
+  f->fake.n_ranges = FAKE_RANGES;
+  assert_refused (f, VMM_ERROR_NOT_SUPPORTED, "less memory");
+  f->fake.ranges[0].end = RAM - 1;
+  assert_opens (f, GPU, NULL);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -298,6 +462,15 @@ main (int argc, char **argv)
   ADD ("/vfio/container/iommufd/refused", iommufd, test_refused);
   ADD ("/vfio/container/iommufd/narrow-second", iommufd, test_narrow_second);
   ADD ("/vfio/container/iommufd/rollback", iommufd, test_rollback);
+  ADD ("/vfio/container/iommufd/busy", iommufd, test_busy_iommufd);
+  ADD ("/vfio/container/iommufd/many-ranges", iommufd, test_many_ranges);
+  ADD ("/vfio/container/iommufd/token-old", iommufd, test_token_old);
+  ADD ("/vfio/container/groups/mediated", groups, test_mediated);
+  ADD ("/vfio/container/iommufd/mediated", iommufd, test_mediated);
+  ADD ("/vfio/container/groups/token", groups, test_token);
+  ADD ("/vfio/container/iommufd/token", iommufd, test_token);
+  ADD ("/vfio/container/groups/vanished", groups, test_vanished);
+  ADD ("/vfio/container/iommufd/vanished", iommufd, test_vanished);
   ADD ("/vfio/container/choice", GUINT_TO_POINTER (VFIO_WAY_AUTO), test_choice);
   ADD ("/vfio/container/areas", groups, test_areas);
   return g_test_run ();
