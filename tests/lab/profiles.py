@@ -95,13 +95,31 @@ def vfio(folder):
     return argv
 
 
+def sriov(folder):
+    """The same, and an NVMe controller that can be split. Its one namespace is everybody's; a virtual
+    function is offline until the physical one gives it two queues and an interrupt."""
+    path = blank(folder, 'shared.img', NVME_MIB)
+    return vfio(folder) + [
+        '-device', 'pcie-root-port,id=rp1a0,chassis=26,slot=208,addr=0x1a.0',
+        '-device', 'nvme-subsys,id=subsystem',
+        '-device', 'nvme,id=pf0,serial=LAB-SPLIT,subsys=subsystem,bus=rp1a0,max_ioqpairs=6,msix_qsize=5,'
+        'sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=2',
+        '-drive', f'if=none,id=shared,file={path},format=raw,cache=unsafe',
+        '-device', 'nvme-ns,bus=pf0,drive=shared,nsid=1']
+
+
+PLACES = {
+    'gpu0': '0000:00:10.0/00.0', 'sound0': '0000:00:10.0/00.1',
+    'gpu1': '0000:00:11.0/00.0', 'nvme0': '0000:00:12.0/00.0', 'nic0': '0000:00:13.0/00.0',
+    'xhci0': '0000:00:14.0/00.0', 'gpu2': '0000:00:15.0/00.0', 'nic1': '0000:00:16.0/00.0',
+    'bridge0': '0000:00:17.0/00.0', 'nic2': '0000:00:17.0/00.0/01.0',
+    'gpu3': '0000:00:17.0/00.0/02.0', 'nic3': '0000:00:18.0/00.0',
+    'gpu4': '0000:00:18.1/00.0', 'spare': '0000:00:19.0'}
+
+
 TABLE = {
     'plain': Profile('hardware virtualization, networks', ['kvm_amd', 'tun', 'vhost_net']),
-    'vfio': Profile('devices to pass through, in good and bad places', VFIO_MODULES, {
-        'gpu0': '0000:00:10.0/00.0', 'sound0': '0000:00:10.0/00.1',
-        'gpu1': '0000:00:11.0/00.0', 'nvme0': '0000:00:12.0/00.0', 'nic0': '0000:00:13.0/00.0',
-        'xhci0': '0000:00:14.0/00.0', 'gpu2': '0000:00:15.0/00.0', 'nic1': '0000:00:16.0/00.0',
-        'bridge0': '0000:00:17.0/00.0', 'nic2': '0000:00:17.0/00.0/01.0',
-        'gpu3': '0000:00:17.0/00.0/02.0', 'nic3': '0000:00:18.0/00.0',
-        'gpu4': '0000:00:18.1/00.0', 'spare': '0000:00:19.0'}, vfio),
+    'vfio': Profile('devices to pass through, in good and bad places', VFIO_MODULES, PLACES, vfio),
+    'sriov': Profile('the same, and an NVMe controller that can be split', VFIO_MODULES,
+                     {**PLACES, 'pf0': '0000:00:1a.0/00.0', 'vf0': '0000:00:1a.0/00.1'}, sriov),
 }

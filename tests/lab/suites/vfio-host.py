@@ -16,27 +16,12 @@ import time
 
 import hostpci
 import passed
+import vfs
 from guestlab import BUILD, Machine, Suite
+from payloads import PAYLOAD, alcove, lives, payload, setting, start_fails
 
 CYCLES = 20
 NOBODY = 65534
-PAYLOAD = os.path.join(BUILD, 'tests', 'guests', 'payload', 'nvme.elf')
-
-
-def payload(suite, name, devices=('nvme0',), stay=False, keys=()):
-    """A machine with these devices whose guest drives the NVMe controller. keys: more of them for
-    each device."""
-    return Machine(suite, name, {
-        'memory': 64, 'firmware': 'none', 'debug-exit': '0xf4', 'on-triple-fault': 'stop',
-        'kernel': PAYLOAD, 'cmdline': 'stay' if stay else 'once'},
-        [(f'pci {n}', {'host': hostpci.address(n), 'address': f'{i:02x}:00.0', **dict(keys)})
-         for i, n in enumerate(devices, 1)])
-
-
-def lives(guest):
-    """The payload ran to its good end (status 1 is its own)."""
-    text = guest.serial()
-    return guest.wait_exit(20) == 1 and 'SERIAL LAB-NVME' in guest.serial(), text
 
 
 def cycles(suite):
@@ -58,38 +43,11 @@ def cycles(suite):
     print(f'# {CYCLES} lives of {min(times):.1f} to {max(times):.1f} s')
 
 
-def alcove(*args):
-    r = subprocess.run([os.path.join(BUILD, 'app', 'programs', 'alcove'), *args],
-                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
-    return r.returncode, r.stdout, r.stderr
-
-
-def start_fails(suite, what, guest, *patterns):
-    """The machine does not start, says why, and nothing of it stays."""
-    with guest:
-        guest.start()
-        status = guest.wait_exit(20)
-        text = guest.messages()
-    suite.ok(status != 0 and 'STAYS' not in guest.serial() and
-             all(re.search(p, text, re.I) for p in patterns), what, f'status {status}\n{text}')
-
-
 def works(suite, what):
     with payload(suite, 'after') as guest:
         guest.start()
         good, text = lives(guest)
         suite.ok(good, what, text + guest.messages())
-
-
-@contextlib.contextmanager
-def setting(path, value):
-    """A file of /sys has this value for a while."""
-    old = hostpci.read(path)
-    hostpci.write(path, value)
-    try:
-        yield
-    finally:
-        hostpci.write(path, old)
 
 
 def as_user(user, kib):
@@ -267,7 +225,8 @@ def groups(suite):
 
 def main():
     suite = Suite('vfio-host')
-    cases = {'groups': groups, 'faults': faults, 'taken': taken, 'lives': cycles}
+    cases = {'groups': groups, 'faults': faults, 'taken': taken, 'lives': cycles, 'shared': vfs.shared,
+             'token': vfs.token}
     for name in sys.argv[1:] or cases:
         suite.case(name, cases[name], suite)
     return suite.end()
