@@ -46,6 +46,7 @@ fi
 
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
+mkdir "$results/parts" "$results/claims"
 ALCOVE_LAB_RETRIES=$results/retries
 export ALCOVE_LAB_RETRIES
 : >"$ALCOVE_LAB_RETRIES"
@@ -54,55 +55,61 @@ jobs=$(nproc)
 
 # build FOLDER COMPILER [option...]: configures once, builds; a failure is one failed test.
 build () {
-  folder=$1 compiler=$2
+  folder=$1 compiler=$2 log=$results/build-$1.log
   shift 2
   if [ ! -f "$folder/build.ninja" ]; then
     command -v ccache >/dev/null 2>&1 && compiler="ccache $compiler"
     rm -rf "$folder"
-    CC=$compiler meson setup "$folder" "$@" >"$results/setup.log" 2>&1 || {
-      tail -30 "$results/setup.log"
-      echo "failed build of $folder: meson setup" >>"$results/counts"
+    CC=$compiler meson setup "$folder" "$@" >"$log" 2>&1 || {
+      tail -30 "$log"
+      echo "failed build of $folder: meson setup" >"$results/parts/$folder"
+      tail -15 "$log" | sed 's/^/  | /' >>"$results/parts/$folder"
       return 1
     }
   fi
-  if ninja -C "$folder" -j "$jobs" >"$results/build.log" 2>&1; then
-    echo "passed build of $folder" >>"$results/counts"
+  if ninja -C "$folder" -j "$jobs" >"$log" 2>&1; then
+    echo "passed build of $folder" >"$results/parts/$folder"
   else
-    grep -v '^\[' "$results/build.log" | tail -40
-    echo "failed build of $folder: ninja" >>"$results/counts"
+    grep -v '^\[' "$log" | tail -40
+    echo "failed build of $folder: ninja" >"$results/parts/$folder"
+    grep -v '^\[' "$log" | tail -15 | sed 's/^/  | /' >>"$results/parts/$folder"
     return 1
   fi
 }
 
-# suite FOLDER SUITE: may run beside another FOLDER's.
+# run PART FOLDER SUITE [TEST]: tests of a suite, or one of them; the counts in $results/PART.counts.
+run () {
+  part=$1 tree=$2 log=$2/meson-logs/$1.junit.xml threads=$jobs which="--suite $3" label=$3
+  [ -z "${4:-}" ] || which=$4
+  [ "$tree" = build ] || label="${tree#build-} $3"
+  case $3 in lab | ui | bare) threads=1 ;; esac
+  rm -f "$log" "${log%.junit.xml}.json"
+  begun=$(date +%s)
+  (
+    if [ "$tree" = build-asan ]; then
+      ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=1}
+      UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
+      export ASAN_OPTIONS UBSAN_OPTIONS
+    fi
+    # shellcheck disable=SC2086
+    exec meson test -C "$tree" --no-rebuild $which --logbase "$part" --num-processes "$threads" \
+      --print-errorlogs >"$results/$part.out" 2>&1
+  ) || true
+  {
+    echo "== $label${4:+ $4}: $(($(date +%s) - begun)) s"
+    grep -v -e '^ninja:' -e '^$' -e '^Full log' "$results/$part.out" || true
+  } >"$results/$part.show"
+  cat "$results/$part.show"
+  python3 tests/count.py "$log" "$label" >"$results/$part.counts"
+}
+
+# suite FOLDER SUITE [TEST]: may run beside others.
 suite () {
-  echo "== $2 ($1)"
-  log=$1/meson-logs/testlog.junit.xml
-  own=$results/$1-$2
-  rm -f "$log"
-  threads=$jobs
-  case $2 in lab | ui | bare) threads=1 ;; esac
-  meson test -C "$1" --no-rebuild --suite "$2" --num-processes "$threads" --print-errorlogs \
-    >"$own.out" 2>&1 || true
-  grep -v -e '^ninja:' -e '^$' -e '^Full log' "$own.out" || true
-  python3 tests/count.py "$log" "$2" >"$own.these"
+  run "$(echo "$1-$2${3:+-$3}" | tr / -)" "$@"
+  mv "$results/$part.counts" "$results/parts/$part"
   case $2 in
-    lab | ui | bare)
-      # These depend on the machine's mood: what failed gets a second chance, alone, and is named.
-      again=$(python3 tests/count.py --failed "$log")
-      if [ -n "$again" ]; then
-        echo "== $2 ($1), second try: $again"
-        # shellcheck disable=SC2086
-        meson test -C "$1" --no-rebuild --num-processes 1 --print-errorlogs $again \
-          >"$own.out" 2>&1 || true
-        grep -v -e '^ninja:' -e '^$' -e '^Full log' "$own.out" || true
-        python3 tests/count.py "$log" "$2" >"$own.second"
-        python3 tests/count.py --merge "$own.these" "$own.second" >"$own.merged"
-        mv "$own.merged" "$own.these"
-        for name in $again; do echo "second try: $2 $name" >>"$results/again"; done
-      fi ;;
+    lab | ui | bare) python3 tests/count.py --failed "$log" | sed "s|^|$1 $2 |" >>"$results/again" ;;
   esac
-  cat "$own.these" >>"$results/counts"
 }
 
 # one SUITE
@@ -112,45 +119,66 @@ one () {
       build build-clang clang -Dwerror=true && suite build-clang unit ;;
     asan)
       if build build-asan gcc -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false; then
-        ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=1}
-        UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
-        export ASAN_OPTIONS UBSAN_OPTIONS
-        for part in unit fuzz bare; do suite build-asan $part; done
-        unset ASAN_OPTIONS UBSAN_OPTIONS
+        for asan in unit fuzz bare; do suite build-asan $asan; done
       fi ;;
+    lab/*) suite build lab "$1" ;;
     *) suite build "$1" ;;
   esac
 }
 
+# lane WORK...: does one after another what no other lane has begun.
+lane () {
+  for work in "$@"; do
+    if mkdir "$results/claims/$(echo "$work" | tr / -)" 2>/dev/null; then one "$work" || true; fi
+  done
+}
+
 started=$(date +%s)
 if build build gcc; then
-  # The lab keeps one processor busy and no more, so what needs other trees goes on beside it.
-  beside=
-  for s in $suites; do
-    case " $suites " in *" lab "*) [ "$s" != clang ] && [ "$s" != asan ] || beside="$beside $s" ;; esac
+  long=
+  lab=
+  for s in asan clang ui bare; do
+    case " $suites " in *" $s "*) long="$long $s" ;; esac
   done
   for s in $suites; do
-    case " $beside " in *" $s "*) continue ;; esac
-    if [ "$s" = lab ] && [ -n "$beside" ] && [ "$jobs" -gt 1 ]; then
-      suite build lab >"$results/lab" 2>&1 &
-      lab=$!
-      jobs=$((jobs - 1))
-      for other in $beside; do one "$other" || true; done
-      wait "$lab" || true
-      jobs=$((jobs + 1))
-      cat "$results/lab"
-      continue
-    fi
-    one "$s" || true
+    case $s in
+      lab) lab=$(python3 tests/count.py --tests build lab) ;;
+      lint | unit | fuzz) one "$s" || true ;;
+    esac
   done
-  [ "$jobs" -gt 1 ] || for s in $beside; do one "$s" || true; done
+  # What is left keeps about one processor busy, each of the lab's suites too: a lane for each
+  # processor, not more than four, because an outer machine may use 4 GiB.
+  lanes=$jobs
+  [ "$lanes" -le 4 ] || lanes=4
+  jobs=$((jobs / lanes))
+  # shellcheck disable=SC2086
+  while [ "$lanes" -gt 1 ]; do
+    lane $lab $long &
+    lanes=$((lanes - 1))
+  done
+  # shellcheck disable=SC2086
+  lane $long $lab
+  wait
+fi
+cat "$results"/parts/* >"$results/counts"
+
+# What depends on the machine's mood gets a second chance, alone, and is named.
+if [ -s "$results/again" ]; then
+  jobs=1
+  while read -r tree name test; do
+    echo "== second try: $test"
+    run again "$tree" "$name" "$test" </dev/null
+    python3 tests/count.py --merge "$results/counts" "$results/again.counts" >"$results/merged"
+    mv "$results/merged" "$results/counts"
+  done <"$results/again"
 fi
 
-grep '^failed' "$results/counts" || true
-grep '^skipped' "$results/counts" || true
-[ ! -f "$results/again" ] || cat "$results/again"
-retries=$(wc -l <"$ALCOVE_LAB_RETRIES")
-[ "$retries" = 0 ] || { echo "lab retries: $retries"; cat "$ALCOVE_LAB_RETRIES"; }
+python3 tests/count.py --summary "$results/counts"
+[ ! -s "$results/again" ] || sed 's/^/second try: /' "$results/again"
+if [ -s "$ALCOVE_LAB_RETRIES" ]; then
+  echo "lab retries: $(grep -vc '^went on' "$ALCOVE_LAB_RETRIES" || true)"
+  cat "$ALCOVE_LAB_RETRIES"
+fi
 echo "took $(($(date +%s) - started)) s"
 passed=$(grep -c '^passed' "$results/counts" || true)
 failed=$(grep -c '^failed' "$results/counts" || true)
