@@ -164,7 +164,9 @@ def main():
         return tests(*args[1:])
     if args[0] == '--failed':
         if os.path.exists(args[1]):
-            print('\n'.join(short(e['name']) for e in results(args[1]) if e['result'] in BAD))
+            for entry in results(args[1]):
+                if entry['result'] in BAD:
+                    print(short(entry['name']))
         return 0
     return count(*args)
 
