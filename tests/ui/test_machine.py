@@ -36,6 +36,11 @@ class Picture:
         """How many bytes are not black."""
         return len(self.bytes) - self.bytes.count(0)
 
+    def lower(self, fraction):
+        """What is below this part of its height, as lit() counts."""
+        part = self.bytes[int(self.size[1] * fraction) * self.size[0] * 3:]
+        return len(part) - part.count(0)
+
 
 def machine_picture(desk, name):
     path = os.path.join(desk.home, "machine.png")
@@ -86,21 +91,22 @@ def alike(a, b):
 
 
 def settle(desk, name):
-    """Waits until there is a picture that has not changed for eight seconds (the firmware rests a
-    while at the offer of its boot menu); returns it."""
+    """Waits until the firmware has said its last words, that it found nothing to boot and tries again
+    in a minute: they are in the twelfth line of 25, where nothing but a cursor is before. Returns
+    the picture."""
     seen = []
 
     def same():
         picture = machine_picture(desk, name)
-        if not picture or picture.lit() < 2000:
+        if not picture or picture.lower(11 / 25) < 1000:
             seen.clear()
         elif seen and alike(picture, seen[0][1]):
-            return time.monotonic() - seen[0][0] > 8
+            return time.monotonic() - seen[0][0] > 1
         else:
             seen[:] = [(time.monotonic(), picture)]
         return False
 
-    wait_for("a picture that rests", same, 90)
+    wait_for("the firmware's last words", same, 180)
     return seen[0][1]
 
 
