@@ -82,6 +82,51 @@ pci_bus_foreach (PciBus *bus,
   g_rec_mutex_unlock (&root->config_lock);
 }
 
+static void
+foreach_below (PciBus *bus,
+               void (*func) (PciDevice *device, gpointer user_data),
+               gpointer user_data,
+               guint depth)
+{
+  if (depth == PCI_MAX_DEPTH)
+    return;
+  for (guint i = 0; i < G_N_ELEMENTS (bus->devices); i++)
+    {
+      PciDevice *device = bus->devices[i];
+
+      if (device == NULL || device->core == NULL)
+        continue;
+      func (device, user_data);
+      if (device->core->secondary != NULL)
+        foreach_below (device->core->secondary, func, user_data, depth + 1);
+    }
+}
+
+void
+pci_bus_foreach_in_tree (PciBus *bus,
+                         void (*func) (PciDevice *device, gpointer user_data),
+                         gpointer user_data)
+{
+  PciBus *root = pci_bus_get_root (bus);
+
+  g_rec_mutex_lock (&root->config_lock);
+  foreach_below (root, func, user_data, 0);
+  g_rec_mutex_unlock (&root->config_lock);
+}
+
+static void
+reset_function (PciDevice *device, gpointer user_data)
+{
+  if (device->core->bus_reset_hook != NULL && g_atomic_int_get (&device->parent.realized))
+    device->core->bus_reset_hook (device);
+}
+
+void
+pci_bus_reset_below (PciBus *bus)
+{
+  foreach_below (bus, reset_function, NULL, 0);
+}
+
 gboolean
 pci_bus_attach (PciBus *bus, guint devfn, PciDevice *device, GError **error)
 {
@@ -155,6 +200,8 @@ find_bus (PciBus *bus, guint nr, guint depth)
       subordinate = bridge->core->config[PCI_SUBORDINATE_BUS];
       if (secondary == 0 || nr < secondary || nr > subordinate)
         continue;
+      if (pci_bridge_is_in_reset (bridge->core))
+        return NULL;
       return nr == secondary ? bridge->core->secondary
                              : find_bus (bridge->core->secondary, nr, depth + 1);
     }

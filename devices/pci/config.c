@@ -44,6 +44,7 @@ void
 pci_config_write (PciDevice *device, guint offset, guint size, guint32 value)
 {
   PciCore *core = device->core;
+  gboolean was_in_reset = pci_bridge_is_in_reset (core);
 
   take_initial (core);
   for (guint i = 0; i < size; i++)
@@ -57,6 +58,8 @@ pci_config_write (PciDevice *device, guint offset, guint size, guint32 value)
     }
   if (core->raw_write_hook != NULL)
     core->raw_write_hook (device, offset, size, value);
+  if (!was_in_reset && pci_bridge_is_in_reset (core))
+    pci_bus_reset_below (core->secondary);
   if (overlaps (offset, size, PCI_COMMAND, 2) ||
       overlaps (offset, size, PCI_BASE_ADDRESS_0, PCI_ALCOVE_N_BARS * 4) ||
       (core->info.header_type == 0 && overlaps (offset, size, PCI_ROM_ADDRESS, 4)))
@@ -159,6 +162,12 @@ pci_device_set_config_hooks (
 {
   device->core->read_hook = read;
   device->core->write_hook = write;
+}
+
+void
+pci_device_set_bus_reset_hook (PciDevice *device, void (*bus_reset) (PciDevice *device))
+{
+  device->core->bus_reset_hook = bus_reset;
 }
 
 void

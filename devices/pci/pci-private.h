@@ -3,6 +3,8 @@
  * config accesses and while BARs move), a device's own lock, its MSI-X lock, the root bus's INTx
  * lock. Nothing here takes a device's own lock. */
 #pragma once
+#include <linux/pci_regs.h>
+
 #include "devices/pci/pci.h"
 
 #define PCI_CONFIG_MAX  4096
@@ -44,6 +46,7 @@ struct _PciCore
   void (*read_hook) (PciDevice *device, guint offset, guint size, guint32 *value);
   void (*write_hook) (PciDevice *device, guint offset, guint size);
   void (*raw_write_hook) (PciDevice *device, guint offset, guint size, guint32 value);
+  void (*bus_reset_hook) (PciDevice *device);
   PciBus *secondary;
 
   /* MSI-X, under msix_lock */
@@ -70,9 +73,19 @@ struct _PciCore
   gboolean intx_asserted; /* what is on the wire */
 };
 
+/* PCI-to-PCI Bridge Architecture 1.2, 3.2.5.18: while the bit is set, what is behind is in reset. */
+static inline gboolean
+pci_bridge_is_in_reset (const PciCore *core)
+{
+  return core->secondary != NULL &&
+         (core->config[PCI_BRIDGE_CONTROL] & PCI_BRIDGE_CTL_BUS_RESET) != 0;
+}
+
 PciBus *pci_bus_get_root (PciBus *bus);
 gboolean pci_bus_attach (PciBus *bus, guint devfn, PciDevice *device, GError **error);
 void pci_bus_detach (PciBus *bus, guint devfn);
+/* All functions of the bus and below it; config lock held. */
+void pci_bus_reset_below (PciBus *bus);
 
 /* bars.c; config lock held */
 void pci_bars_update (PciDevice *device);

@@ -109,6 +109,11 @@ void pci_device_set_config_hooks (
     void (*read) (PciDevice *device, guint offset, guint size, guint32 *value),
     void (*write) (PciDevice *device, guint offset, guint size));
 
+/* (nullable) A bridge above began a reset of the bus (PCI Express 5.0, 6.6.1: a hot reset reaches all
+ * below). The hook resets the device, its configuration space too (pci_device_reset). Config lock
+ * held, on a vCPU thread. */
+void pci_device_set_bus_reset_hook (PciDevice *device, void (*bus_reset) (PciDevice *device));
+
 /* (nullable) called with what the guest writes, before write: config space holds the masked result. */
 void pci_device_set_raw_write_hook (
     PciDevice *device,
@@ -187,6 +192,10 @@ void pci_bus_config_write (
 void pci_bus_foreach (PciBus *bus,
                       void (*func) (PciDevice *device, gpointer user_data),
                       gpointer user_data);
+/* Of the whole tree that the bus is part of, functions that are being made or taken away too. */
+void pci_bus_foreach_in_tree (PciBus *bus,
+                              void (*func) (PciDevice *device, gpointer user_data),
+                              gpointer user_data);
 /* Hot-plug: after vmm_device_realize of a device on a running machine, tells the port. (Unplug is
  * told by pci_device_finish; a device that is there at reset needs no announcement.) */
 void pci_device_announce (PciDevice *device);

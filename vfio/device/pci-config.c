@@ -473,6 +473,7 @@ vfio_pci_init_config (VfioPci *pci, GError **error)
       vfio_device_has_feature (pci->host.device, VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY);
   pci_device_set_config_hooks (&pci->parent, config_read, config_written);
   pci_device_set_raw_write_hook (&pci->parent, raw_write);
+  pci_device_set_bus_reset_hook (&pci->parent, vfio_pci_on_bus_reset);
   return TRUE;
 }
 

@@ -208,5 +208,13 @@ gboolean vfio_pci_init_rom (VfioPci *pci, GError **error);
 char *vfio_pci_check_rom (const guint8 *rom, gsize size, guint16 vendor, guint16 device);
 
 /* pci-reset.c */
-/* whole: the machine is reset, so that other functions of it on the same bus may be hit. */
-void vfio_pci_reset_hardware (VfioPci *pci, gboolean whole);
+typedef enum
+{
+  VFIO_RESET_FUNCTION, /* nothing else may be hit that works */
+  VFIO_RESET_BUS,      /* the guest resets the bus that it sees the function on, all at once */
+  VFIO_RESET_MACHINE,  /* all functions of the machine are reset, one after the other */
+} VfioResetScope;
+
+void vfio_pci_reset_hardware (VfioPci *pci, VfioResetScope scope);
+/* What a bridge of the guest asks for. Config lock held. */
+void vfio_pci_on_bus_reset (PciDevice *device);

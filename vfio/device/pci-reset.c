@@ -59,56 +59,66 @@ typedef struct
 {
   VfioPci *self;
   char **names;
+  VfioResetScope scope;
   gboolean prepare;
-  guint n;
+  guint n_barred; /* that must not be hit */
 } Mates;
 
+/* Functions of this machine that a reset of the host's bus reaches. */
 static void
-visit_mate (VmmDevice *device, gpointer user_data)
+visit_mate (PciDevice *device, gpointer user_data)
 {
   Mates *mates = user_data;
   VfioPci *pci = (VfioPci *)device;
 
-  if (device->ops != &vfio_pci_ops || pci == mates->self || pci->host.device == NULL ||
+  if (device->parent.ops != &vfio_pci_ops || pci == mates->self || pci->host.device == NULL ||
       !g_strv_contains ((const char *const *)mates->names, vfio_device_get_name (pci->host.device)))
     return;
-  mates->n++;
   if (mates->prepare)
     {
       prepare (pci);
       pci->host.fresh = TRUE;
     }
+  else if (mates->scope == VFIO_RESET_FUNCTION ||
+           (mates->scope == VFIO_RESET_BUS &&
+            (pci_device_get_bus (device) != pci_device_get_bus (&mates->self->parent) ||
+             !g_atomic_int_get (&device->parent.realized))))
+    mates->n_barred++;
 }
 
-/* FALSE when it cannot be done, or would hit a function that works. */
+/* FALSE when it cannot be done, or would hit a function that works. What is the host's is never hit:
+ * the kernel wants to see that all that is on the bus is ours. */
 static gboolean
-reset_bus (VfioPci *pci, gboolean whole)
+reset_bus (VfioPci *pci, VfioResetScope scope)
 {
   g_auto (GStrv) names = vfio_device_dup_hot_reset_mates (pci->host.device);
-  VmmMachine *machine = vfio_container_get_machine (pci->config.container);
-  Mates mates = { .self = pci, .names = names };
+  PciBus *bus = pci_device_get_bus (&pci->parent);
+  Mates mates = { .self = pci, .names = names, .scope = scope };
 
   if (names == NULL)
     return FALSE;
-  vmm_machine_foreach_device (machine, visit_mate, &mates);
-  if (mates.n > 0 && !whole)
+  pci_bus_foreach_in_tree (bus, visit_mate, &mates);
+  if (mates.n_barred > 0)
     return FALSE;
   mates.prepare = TRUE;
-  vmm_machine_foreach_device (machine, visit_mate, &mates);
+  pci_bus_foreach_in_tree (bus, visit_mate, &mates);
   return vfio_device_hot_reset (pci->host.device) >= 0;
 }
 
 void
-vfio_pci_reset_hardware (VfioPci *pci, gboolean whole)
+vfio_pci_reset_hardware (VfioPci *pci, VfioResetScope scope)
 {
   VfioDevice *device = pci->host.device;
-  gboolean done = pci->host.fresh && whole;
+  gboolean done = pci->host.fresh && scope != VFIO_RESET_FUNCTION;
 
   prepare (pci);
+  /* A guest that asks for the bus may know why its function's own reset is not enough. */
+  if (!done && scope == VFIO_RESET_BUS)
+    done = reset_bus (pci, scope);
   if (!done && vfio_device_can_reset (device) && (has_flr (pci) || !has_pm_reset (pci)))
     done = vfio_device_reset (device) >= 0;
-  if (!done)
-    done = reset_bus (pci, whole);
+  if (!done && scope != VFIO_RESET_BUS)
+    done = reset_bus (pci, scope);
   if (!done && vfio_device_can_reset (device))
     done = vfio_device_reset (device) >= 0;
   /* What the kernel put back is off again. */
@@ -122,8 +132,18 @@ vfio_pci_reset_hardware (VfioPci *pci, gboolean whole)
             command & ~(guint)(PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER));
       pci->host.fresh = TRUE;
     }
-  else if (whole)
+  else if (scope != VFIO_RESET_FUNCTION)
     vfio_pci_note (pci,
                    "It could not be reset: it goes on with what was in it, and the guest's driver "
                    "may not start it. If it does not work, restart the host");
+}
+
+void
+vfio_pci_on_bus_reset (PciDevice *device)
+{
+  VfioPci *pci = (VfioPci *)device;
+
+  vfio_pci_reset_hardware (pci, VFIO_RESET_BUS);
+  pci_device_reset (device);
+  vfio_pci_update_irqs (pci);
 }

@@ -33,7 +33,7 @@ finish (VfioPci *pci)
   if (pci->parent.core != NULL)
     {
       /* Off before its BARs go: they are unmapped first. */
-      vfio_pci_reset_hardware (pci, FALSE);
+      vfio_pci_reset_hardware (pci, VFIO_RESET_FUNCTION);
       pci_device_finish (&pci->parent);
     }
   vfio_pci_finish_bars (pci);
@@ -102,7 +102,7 @@ vfio_pci_realize (VmmDevice *device, VmmMachine *machine, GError **error)
       finish (pci);
       return FALSE;
     }
-  vfio_pci_reset_hardware (pci, FALSE);
+  vfio_pci_reset_hardware (pci, VFIO_RESET_FUNCTION);
   if (!vfio_pci_init_irqs (pci, error))
     {
       finish (pci);
@@ -122,7 +122,7 @@ vfio_pci_reset (VmmDevice *device, VmmResetKind kind)
 {
   VfioPci *pci = (VfioPci *)device;
 
-  vfio_pci_reset_hardware (pci, TRUE);
+  vfio_pci_reset_hardware (pci, VFIO_RESET_MACHINE);
   pci_device_reset (&pci->parent);
   vfio_pci_update_irqs (pci);
 }

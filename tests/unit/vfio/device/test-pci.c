@@ -796,6 +796,89 @@ test_bus_reset (Fixture *f, gconstpointer data)
   g_assert_cmpuint (f->notes->len, ==, 0);
 }
 
+static void
+set_bridge_control (Fixture *f, guint value)
+{
+  pci_bus_config_write (f->root, 0, 0, PCI_BRIDGE_CONTROL, 2, value);
+}
+
+/* The guest resets the bus behind its port: the host's bus is, when all of it sits behind that port. */
+static void
+test_secondary_reset (Fixture *f, gconstpointer data)
+{
+  f->gpu->hot_reset_mates[0] = SOUND;
+  f->sound->has_hot_reset = TRUE;
+  f->sound->hot_reset_mates[0] = GPU;
+  plug (f);
+  harness_realize (f->h, make (f, "sound", SOUND, 1));
+  decode (f);
+  cfg_write (f, 0xc2, 2, PCI_MSIX_FLAGS_ENABLE);
+  g_assert_nonnull (direct (f, BAR0));
+  pci_bus_config_write (f->root, 1, 1, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+  pci_bus_config_write (f->root, 1, 1, PCI_CACHE_LINE_SIZE, 1, 0x10);
+  g_assert_cmpuint (f->gpu->n_resets, ==, 1);
+  g_assert_cmpuint (f->gpu->n_hot_resets, ==, 0);
+
+  set_bridge_control (f, PCI_BRIDGE_CTL_BUS_RESET);
+  g_assert_cmpuint (f->gpu->n_hot_resets, ==, 1);
+  g_assert_cmpuint (f->sound->n_hot_resets, ==, 1);
+  g_assert_cmpuint (f->gpu->n_resets, ==, 1);
+  /* Nothing answers meanwhile, and a second write does not reset again. */
+  g_assert_cmphex (cfg (f, PCI_VENDOR_ID, 4), ==, G_MAXUINT32);
+  cfg_write (f, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+  set_bridge_control (f, PCI_BRIDGE_CTL_BUS_RESET | PCI_BRIDGE_CTL_VGA);
+  g_assert_cmpuint (f->gpu->n_hot_resets, ==, 1);
+  set_bridge_control (f, 0);
+  g_assert_cmphex (cfg (f, PCI_VENDOR_ID, 4), ==, 0x248410de);
+  g_assert_cmphex (cfg (f, PCI_COMMAND, 2), ==, 0);
+  g_assert_cmphex (cfg (f, PCI_BASE_ADDRESS_0, 4) & PCI_BASE_ADDRESS_MEM_MASK, ==, 0);
+  g_assert_cmphex (cfg (f, 0xc2, 2) & PCI_MSIX_FLAGS_ENABLE, ==, 0);
+  g_assert_cmphex (pci_bus_config_read (f->root, 1, 1, PCI_COMMAND, 2), ==, 0);
+  g_assert_cmphex (pci_bus_config_read (f->root, 1, 1, PCI_CACHE_LINE_SIZE, 1), ==, 0);
+  g_assert_null (direct (f, BAR0));
+
+  /* It works again, and the next reset is one. */
+  decode (f);
+  g_assert_nonnull (direct (f, BAR0));
+  set_bridge_control (f, PCI_BRIDGE_CTL_BUS_RESET);
+  g_assert_cmpuint (f->gpu->n_hot_resets, ==, 2);
+}
+
+/* The other function of the host's bus is behind another port: each has its own reset. And when the
+ * kernel refuses, as something there is not ours. */
+static void
+test_secondary_reset_apart (Fixture *f, gconstpointer data)
+{
+  VmmDevice *sound = make (f, "sound", SOUND, 0);
+  guint n_resets;
+
+  f->gpu->hot_reset_mates[0] = SOUND;
+  f->sound->has_hot_reset = f->sound->has_reset = TRUE;
+  f->sound->hot_reset_mates[0] = GPU;
+  plug (f);
+  g_assert_true (vmm_device_set_pointer (sound, "bus", f->root, NULL));
+  g_assert_true (vmm_device_set_uint (sound, "devfn", PCI_MAKE_DEVFN (1, 0), NULL));
+  harness_realize (f->h, sound);
+  decode (f);
+  pci_bus_config_write (f->root, 0, PCI_MAKE_DEVFN (1, 0), PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+  n_resets = f->sound->n_resets;
+  set_bridge_control (f, PCI_BRIDGE_CTL_BUS_RESET);
+  set_bridge_control (f, 0);
+  g_assert_cmpuint (f->gpu->n_hot_resets, ==, 0);
+  g_assert_cmpuint (f->gpu->n_resets, ==, 2);
+  g_assert_cmpuint (f->sound->n_resets, ==, n_resets);
+  g_assert_cmphex (pci_bus_config_read (f->root, 0, PCI_MAKE_DEVFN (1, 0), PCI_COMMAND, 2), ==,
+                   PCI_COMMAND_MASTER);
+
+  vmm_device_unrealize (sound);
+  vmm_device_free (sound);
+  decode (f);
+  f->gpu->has_hot_reset = FALSE;
+  set_bridge_control (f, PCI_BRIDGE_CTL_BUS_RESET);
+  g_assert_cmpuint (f->gpu->n_hot_resets, ==, 0);
+  g_assert_cmpuint (f->gpu->n_resets, ==, 3);
+}
+
 /* ---- ROM ---- */
 
 static guint8 *
@@ -1085,6 +1168,8 @@ main (int argc, char **argv)
   ADD ("reset", test_reset);
   ADD ("no-reset", test_no_reset);
   ADD ("bus-reset", test_bus_reset);
+  ADD ("secondary-reset", test_secondary_reset);
+  ADD ("secondary-reset-apart", test_secondary_reset_apart);
   ADD ("rom", test_rom);
   ADD ("rom-garbage", test_rom_garbage);
   g_test_add_func ("/vfio/pci/check-rom", test_check_rom);
