@@ -11,6 +11,7 @@
 
 int guest_init (void);
 int guest_banner (int argc, char **argv);
+int guest_bar (int argc, char **argv);
 int guest_bench (int argc, char **argv);
 int guest_disk (int argc, char **argv);
 int guest_draw (int argc, char **argv);

@@ -59,10 +59,11 @@ main (int argc, char **argv)
     const char *name;
     int (*run) (int argc, char **argv);
   } tools[] = {
-    { "banner", guest_banner }, { "bench", guest_bench },   { "disk", guest_disk },
-    { "draw", guest_draw },     { "efi", guest_efi },       { "events", guest_events },
-    { "frame", guest_frame },   { "memory", guest_memory }, { "nvme", guest_nvme },
-    { "outb", outb_tool },      { "report", guest_report }, { "sound", guest_sound },
+    { "banner", guest_banner }, { "bar", guest_bar },     { "bench", guest_bench },
+    { "disk", guest_disk },     { "draw", guest_draw },   { "efi", guest_efi },
+    { "events", guest_events }, { "frame", guest_frame }, { "memory", guest_memory },
+    { "nvme", guest_nvme },     { "outb", outb_tool },    { "report", guest_report },
+    { "sound", guest_sound },
   };
 
   if (getpid () == 1)
@@ -70,8 +71,8 @@ main (int argc, char **argv)
   for (size_t i = 0; argc > 1 && i < sizeof tools / sizeof tools[0]; i++)
     if (strcmp (argv[1], tools[i].name) == 0)
       return tools[i].run (argc - 1, argv + 1);
-  fprintf (
-      stderr,
-      "usage: guest banner|bench|disk|draw|efi|events|frame|memory|nvme|outb|report|sound ...\n");
+  fprintf (stderr,
+           "usage: guest banner|bar|bench|disk|draw|efi|events|frame|memory|nvme|outb|report|sound "
+           "...\n");
   return 2;
 }

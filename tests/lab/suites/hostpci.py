@@ -166,7 +166,7 @@ class Monitor:
 
 class Exits:
     """Counts the returns of KVM_RUN to a VMM, the interrupts that reach its guest, and those of them
-    that the VMM asked for by a system call, by the kernel's tracepoints: with Exits() as e (which
+    that the VMM asked for or unmasked by a system call, by the kernel's tracepoints: with Exits() as e (which
     takes a while): e.record(seconds)."""
 
     TRACING = '/sys/kernel/debug/tracing'
@@ -174,6 +174,8 @@ class Exits:
               'syscalls/sys_enter_ioctl')
     # KVM_IRQ_LINE, KVM_IRQ_LINE_STATUS, KVM_SIGNAL_MSI (linux/kvm.h)
     INJECT = ('4008ae61', 'c008ae67', '4020aea5')
+    SET_IRQS = '3b6e'       # VFIO_DEVICE_SET_IRQS (linux/vfio.h): how user space unmasks INTx
+    HOT_RESET = '3b71'      # VFIO_DEVICE_PCI_HOT_RESET
 
     def __enter__(self):
         if not os.path.exists(self.TRACING + '/trace'):
@@ -201,8 +203,10 @@ class Exits:
         for reason in re.findall(r'kvm_userspace_exit: reason (\S+)', self.text):
             self.reasons[reason] = self.reasons.get(reason, 0) + 1
         self.interrupts = len(re.findall(r'kvm_msi_set_irq:|kvm_set_irq: gsi \d+ level 1', self.text))
-        self.asked = sum(cmd in self.INJECT for cmd in
-                         re.findall(r'sys_ioctl\(fd: \w+, cmd: (\w+)', self.text))
+        called = re.findall(r'sys_ioctl\(fd: \w+, cmd: (\w+)', self.text)
+        self.asked = sum(cmd in self.INJECT for cmd in called)
+        self.unmasked = called.count(self.SET_IRQS)
+        self.hot_resets = called.count(self.HOT_RESET)
 
     def pages(self):
         """{guest page: count} of the accesses to memory that somebody emulated."""

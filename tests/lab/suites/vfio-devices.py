@@ -65,7 +65,7 @@ def use(suite, kind):
     monitor = hostpci.Monitor()
     passed.prepare()
     word = passed.Word(suite)
-    end = 'modes\necho ALL-DONE\njobs\n' + ('plug\n' if kind is ours else '')
+    end = 'modes\necho ALL-DONE\njobs\nbus\n' + ('plug\n' if kind is ours else '')
     initrd = suite.initrd('all', passed.FUNCTIONS + '\n'.join(WORDS) + '\n' + end, PASSED_MODULES)
     with hostpci.lent(*NAMES):
         with kind(suite, initrd, word) as guest:
@@ -75,12 +75,13 @@ def use(suite, kind):
             passed.check_guest(suite, text, monitor, WORDS)
             passed.check_interrupts(suite, text, WORDS)
             passed.check_jobs(suite, guest, word)
+            passed.check_bus_reset(suite, guest)
             if kind is ours:
                 plug(suite, guest, word)
             guest.wait_serial('^ALCOVE-GUEST: script ended with status 0', 30)
             status = guest.wait_exit(30)
             suite.ok(status == 0, 'powers off in order', f'status {status}\n{guest.messages()}')
-    passed.check_host(suite, WORDS)
+    passed.check_host(suite, WORDS, monitor)
 
 
 CARDS = """
