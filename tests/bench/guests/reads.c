@@ -59,23 +59,6 @@ static uint32_t random_state = 2463534242u;
 static bool is_nvme;
 
 static uint32_t
-number_after (const char *text, const char *key, uint32_t fallback)
-{
-  size_t n = strlen (key);
-
-  for (; *text != '\0'; text++)
-    if (memcmp (text, key, n) == 0)
-      {
-        uint32_t value = 0;
-
-        for (text += n; *text >= '0' && *text <= '9'; text++)
-          value = value * 10 + (uint32_t)(*text - '0');
-        return value;
-      }
-  return fallback;
-}
-
-static uint32_t
 next_place (void)
 {
   random_state ^= random_state << 13;
@@ -358,11 +341,11 @@ uint32_t
 payload_main (uint32_t magic, uint32_t info)
 {
   const char *line = read32 (info) & 4 ? (const char *)read32 (info + 16) : "";
-  unsigned queues = number_after (line, "queues=", 1), depth = number_after (line, "depth=", 8);
-  uint32_t ms = number_after (line, "ms=", 1000);
+  unsigned queues = payload_number (line, "queues=", 1), depth = payload_number (line, "depth=", 8);
+  uint32_t ms = payload_number (line, "ms=", 1000);
 
   (void)magic;
-  is_nvme = number_after (line, "nvme=", 0) != 0;
+  is_nvme = payload_number (line, "nvme=", 0) != 0;
   if (queues < 1 || queues > QUEUES || depth < 1 || depth > DEPTH || ms < 1 || ms > 100000)
     {
       print ("queues=1..%u depth=1..%u ms=1..100000\n", QUEUES, DEPTH);

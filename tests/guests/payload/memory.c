@@ -28,21 +28,6 @@ random32 (void)
 }
 
 static uint32_t
-number_after (const char *text, const char *key, uint32_t otherwise)
-{
-  for (size_t n = strlen (key); *text != 0; text++)
-    if (memcmp (text, key, n) == 0)
-      {
-        uint32_t result = 0;
-
-        for (text += n; *text >= '0' && *text <= '9'; text++)
-          result = result * 10 + (uint32_t)(*text - '0');
-        return result;
-      }
-  return otherwise;
-}
-
-static uint32_t
 word_of (uint32_t page, uint32_t gen, uint32_t at)
 {
   return gen == 0 ? 0 : (page * 2654435761u) ^ (gen * 40503u + at);
@@ -77,35 +62,12 @@ rewrite (uint32_t page)
   generation[page] = gen;
 }
 
-static int
-block_request (uint32_t type, uint64_t sector, void *data, uint32_t length)
-{
-  static struct
-  {
-    uint32_t type, reserved;
-    uint64_t sector;
-  } header;
-  static volatile uint8_t status;
-  Queue *queue = &blk.queues[0];
-
-  header.type = type;
-  header.sector = sector;
-  status = 0xee;
-  queue->desc[0] = (Descriptor){ (uint32_t)&header, 16, DESC_NEXT, length != 0 ? 1 : 2 };
-  queue->desc[1] = (Descriptor){ (uint32_t)data, length,
-                                 (uint16_t)(DESC_NEXT | (type == 0 ? DESC_WRITE : 0)), 2 };
-  queue->desc[2] = (Descriptor){ (uint32_t)&status, 1, DESC_WRITE, 0 };
-  virtio_submit (queue, 0);
-  virtio_kick (&blk, 0);
-  return virtio_wait (queue) < 0 ? -1 : status;
-}
-
 static bool
 sector_is_right (uint32_t sector)
 {
   static uint32_t data[128];
 
-  if (block_request (0, sector + 1, data, 512) != 0)
+  if (virtio_block_request (&blk, 0, sector + 1, data, 512) != 0)
     return check (false, "sector %u cannot be read", sector);
   for (uint32_t i = 0; i < 128; i++)
     if (data[i] != word_of (sector, disk_generation[sector], i))
@@ -121,7 +83,7 @@ rewrite_sector (uint32_t sector)
 
   for (uint32_t i = 0; i < 128; i++)
     data[i] = word_of (sector, disk_generation[sector] + 1, i);
-  if (block_request (1, sector + 1, data, 512) != 0)
+  if (virtio_block_request (&blk, 1, sector + 1, data, 512) != 0)
     return check (false, "sector %u cannot be written", sector);
   disk_generation[sector]++;
   return true;
@@ -142,9 +104,9 @@ payload_main (uint32_t magic, uint32_t info)
   bool good = true, use_disk;
 
   (void)magic;
-  n_pages = number_after (line, "pages=", n_pages);
-  n_hot = number_after (line, "hot=", n_hot);
-  use_disk = number_after (line, "nodisk=", 0) == 0;
+  n_pages = payload_number (line, "pages=", n_pages);
+  n_hot = payload_number (line, "hot=", n_hot);
+  use_disk = payload_number (line, "nodisk=", 0) == 0;
   if (n_pages > MAX_PAGES || n_hot > n_pages || n_hot == 0)
     n_pages = MAX_PAGES, n_hot = 512;
   pci_write (0, 0xf8, 0x40, 4, 0x601);

@@ -173,6 +173,21 @@ payload_keep (void)
   write32 (KEPT + 8, n_failed);
 }
 
+uint32_t
+payload_number (const char *text, const char *key, uint32_t otherwise)
+{
+  for (size_t n = strlen (key); *text != 0; text++)
+    if (memcmp (text, key, n) == 0)
+      {
+        uint32_t result = 0;
+
+        for (text += n; *text >= '0' && *text <= '9'; text++)
+          result = result * 10 + (uint32_t)(*text - '0');
+        return result;
+      }
+  return otherwise;
+}
+
 bool
 payload_was_kept (void)
 {

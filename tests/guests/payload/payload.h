@@ -101,6 +101,9 @@ bool check (bool ok, const char *format, ...) __attribute__ ((format (printf, 2,
 void skip (const char *name, const char *reason);
 uint32_t payload_done (void); /* the exit value: 0 when nothing failed */
 
+/* The decimal number behind the first `key` in a command line. */
+uint32_t payload_number (const char *text, const char *key, uint32_t otherwise);
+
 /* Before a reset that the payload asked for, and after it: TRUE when this is the second life. */
 void payload_keep (void);
 bool payload_was_kept (void);

@@ -73,21 +73,6 @@ value (void)
     }
 }
 
-static uint32_t
-number_after (const char *text, const char *key, uint32_t otherwise)
-{
-  for (size_t n = strlen (key); *text != 0; text++)
-    if (memcmp (text, key, n) == 0)
-      {
-        uint32_t result = 0;
-
-        for (text += n; *text >= '0' && *text <= '9'; text++)
-          result = result * 10 + (uint32_t)(*text - '0');
-        return result;
-      }
-  return otherwise;
-}
-
 static bool
 port_is_ours (uint32_t port, unsigned size)
 {
@@ -362,14 +347,14 @@ begin (uint32_t info)
 {
   const char *line = read32 (info) & 4 ? (const char *)read32 (info + 16) : "";
   uint64_t start;
-  uint32_t seconds = number_after (line, "seconds=", 10);
+  uint32_t seconds = payload_number (line, "seconds=", 10);
 
   memset ((void *)STATE, 0, sizeof (State));
   start = rdtsc ();
   delay_us (100000);
   /* 32 bits hold a tenth of a second; a 64-bit division would need a library. */
   state->tsc_per_ms = (uint32_t)(rdtsc () - start) / 100;
-  state->random = 0x9e3779b97f4a7c15ull * (number_after (line, "seed=", 1) + 1);
+  state->random = 0x9e3779b97f4a7c15ull * (payload_number (line, "seed=", 1) + 1);
   state->deadline_ticks = state->tsc_per_ms * 1000 * seconds;
   print ("# storm: %u seconds\n", seconds);
 }

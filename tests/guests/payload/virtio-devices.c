@@ -7,39 +7,6 @@ static Virtio blk;
 static uint8_t *buffer;
 
 static void
-fill (Descriptor *desc, const void *address, uint32_t length, uint16_t flags, uint16_t next)
-{
-  desc->address = (uint32_t)address;
-  desc->length = length;
-  desc->flags = flags;
-  desc->next = next;
-}
-
-/* One block request: header, data, status. The status byte, or -1 without an answer. */
-static int
-block_request (uint32_t type, uint64_t sector, void *data, uint32_t length)
-{
-  static struct
-  {
-    uint32_t type, reserved;
-    uint64_t sector;
-  } header;
-  static volatile uint8_t status;
-  Queue *queue = &blk.queues[0];
-
-  header.type = type;
-  header.reserved = 0;
-  header.sector = sector;
-  status = 0xee;
-  fill (&queue->desc[0], &header, 16, DESC_NEXT, length != 0 ? 1 : 2);
-  fill (&queue->desc[1], data, length, DESC_NEXT | (type == 0 || type == 8 ? DESC_WRITE : 0), 2);
-  fill (&queue->desc[2], (const void *)&status, 1, DESC_WRITE, 0);
-  virtio_submit (queue, 0);
-  virtio_kick (&blk, 0);
-  return virtio_wait (queue) < 0 ? -1 : status;
-}
-
-static void
 test_block (void)
 {
   uint32_t capacity;
@@ -59,25 +26,28 @@ test_block (void)
   check (capacity >= 2048, "virtio-blk: %u sectors", capacity);
   for (unsigned i = 0; i < 4096; i++)
     buffer[i] = (uint8_t)(i * 7 + (i >> 8));
-  check (block_request (1, 8, buffer, 4096) == 0, "virtio-blk: writes");
-  check (block_request (4, 0, NULL, 0) == 0, "virtio-blk: flushes");
+  check (virtio_block_request (&blk, 1, 8, buffer, 4096) == 0, "virtio-blk: writes");
+  check (virtio_block_request (&blk, 4, 0, NULL, 0) == 0, "virtio-blk: flushes");
   memset (buffer + 4096, 0, 4096);
-  check (block_request (0, 8, buffer + 4096, 4096) == 0, "virtio-blk: reads");
+  check (virtio_block_request (&blk, 0, 8, buffer + 4096, 4096) == 0, "virtio-blk: reads");
   for (unsigned i = 0; i < 4096; i++)
     same = same && buffer[4096 + i] == (uint8_t)(i * 7 + (i >> 8));
   check (same, "virtio-blk: what was written is read");
-  check (block_request (0, capacity, buffer, 512) == 1, "virtio-blk: past the end is an I/O error");
-  check (block_request (0, ~0ull, buffer, 512) == 1, "virtio-blk: far past the end too");
-  check (block_request (0x55, 0, NULL, 0) == 2, "virtio-blk: an unknown request is UNSUPP");
-  check (block_request (8, 0, buffer, 20) == 0, "virtio-blk: tells its serial number");
+  check (virtio_block_request (&blk, 0, capacity, buffer, 512) == 1,
+         "virtio-blk: past the end is an I/O error");
+  check (virtio_block_request (&blk, 0, ~0ull, buffer, 512) == 1,
+         "virtio-blk: far past the end too");
+  check (virtio_block_request (&blk, 0x55, 0, NULL, 0) == 2,
+         "virtio-blk: an unknown request is UNSUPP");
+  check (virtio_block_request (&blk, 8, 0, buffer, 20) == 0, "virtio-blk: tells its serial number");
   /* A descriptor that points outside RAM breaks the queue, not the machine. */
-  fill (&blk.queues[0].desc[0], (void *)0xfed20000, 16, DESC_NEXT, 2);
+  virtio_describe (&blk.queues[0].desc[0], (void *)0xfed20000, 16, DESC_NEXT, 2);
   virtio_submit (&blk.queues[0], 0);
   virtio_kick (&blk, 0);
   delay_us (20000);
   check (virtio_status (&blk) & 0x40, "virtio-blk: a bad address sets DEVICE_NEEDS_RESET");
   check (virtio_start (&blk, 1ull << 9), "virtio-blk: a reset mends it");
-  check (block_request (0, 8, buffer, 512) == 0, "virtio-blk: and it reads again");
+  check (virtio_block_request (&blk, 0, 8, buffer, 512) == 0, "virtio-blk: and it reads again");
   virtio_set_status (&blk, 0);
   check (virtio_status (&blk) == 0, "virtio-blk: status 0 resets");
 }
@@ -96,7 +66,7 @@ test_rng (void)
     }
   check (virtio_start (&rng, 0), "virtio-rng: starts");
   memset (buffer, 0, 256);
-  fill (&queue->desc[0], buffer, 256, DESC_WRITE, 0);
+  virtio_describe (&queue->desc[0], buffer, 256, DESC_WRITE, 0);
   virtio_submit (queue, 0);
   virtio_kick (&rng, 0);
   n = virtio_wait (queue);

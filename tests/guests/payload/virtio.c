@@ -173,3 +173,37 @@ virtio_wait (Queue *queue)
     }
   return -1;
 }
+
+void
+virtio_describe (
+    Descriptor *desc, const void *address, uint32_t length, uint16_t flags, uint16_t next)
+{
+  desc->address = (uint32_t)address;
+  desc->length = length;
+  desc->flags = flags;
+  desc->next = next;
+}
+
+int
+virtio_block_request (Virtio *device, uint32_t type, uint64_t sector, void *data, uint32_t length)
+{
+  static struct
+  {
+    uint32_t type, reserved;
+    uint64_t sector;
+  } header;
+  static volatile uint8_t status;
+  Queue *queue = &device->queues[0];
+  bool from_device = type == 0 || type == 8;
+
+  header.type = type;
+  header.sector = sector;
+  status = 0xee;
+  virtio_describe (&queue->desc[0], &header, 16, DESC_NEXT, length != 0 ? 1 : 2);
+  virtio_describe (&queue->desc[1], data, length,
+                   (uint16_t)(DESC_NEXT | (from_device ? DESC_WRITE : 0)), 2);
+  virtio_describe (&queue->desc[2], (const void *)&status, 1, DESC_WRITE, 0);
+  virtio_submit (queue, 0);
+  virtio_kick (device, 0);
+  return virtio_wait (queue) < 0 ? -1 : status;
+}

@@ -63,8 +63,14 @@ void virtio_set_status (Virtio *device, uint8_t status);
 /* Resets, accepts (features & wanted) | VERSION_1, sets up up to 8 queues, DRIVER_OK. */
 bool virtio_start (Virtio *device, uint64_t wanted);
 uint64_t virtio_features (Virtio *device);
+void virtio_describe (
+    Descriptor *desc, const void *address, uint32_t length, uint16_t flags, uint16_t next);
 /* Puts a chain of n descriptors, beginning at slot first, into the ring and kicks. */
 void virtio_submit (Queue *queue, unsigned first);
 void virtio_kick (Virtio *device, unsigned queue);
 /* Waits up to a second for one more used entry; its length, or -1. */
 int virtio_wait (Queue *queue);
+/* One request of virtio-blk's queue 0: header, data, status. The status byte, or -1 without an
+ * answer. type: 0 in, 1 out, 4 flush, 8 get id. */
+int
+virtio_block_request (Virtio *device, uint32_t type, uint64_t sector, void *data, uint32_t length);

@@ -24,23 +24,6 @@ static Header headers[BATCH];
 static volatile uint8_t statuses[BATCH];
 
 static uint32_t
-number_after (const char *text, const char *key, uint32_t fallback)
-{
-  size_t n = strlen (key);
-
-  for (; *text != '\0'; text++)
-    if (memcmp (text, key, n) == 0)
-      {
-        uint32_t value = 0;
-
-        for (text += n; *text >= '0' && *text <= '9'; text++)
-          value = value * 10 + (uint32_t)(*text - '0');
-        return value;
-      }
-  return fallback;
-}
-
-static uint32_t
 place (uint32_t number)
 {
   uint32_t h = number * 2654435761u + seed * 40503u;
@@ -49,16 +32,6 @@ place (uint32_t number)
   h *= 2246822519u;
   h ^= h >> 13;
   return h % blocks;
-}
-
-static void
-describe (
-    Descriptor *desc, const volatile void *data, uint32_t length, uint16_t flags, uint16_t next)
-{
-  desc->address = (uintptr_t)data;
-  desc->length = length;
-  desc->flags = flags;
-  desc->next = next;
 }
 
 /* Three descriptors a request, from slot * 3 on. */
@@ -72,10 +45,10 @@ send (unsigned slot, uint32_t type, uint64_t sector, void *data, uint32_t length
   headers[slot].reserved = 0;
   headers[slot].sector = sector;
   statuses[slot] = 0xee;
-  describe (&desc[0], &headers[slot], 16, DESC_NEXT,
-            (uint16_t)(length != 0 ? first + 1 : first + 2));
-  describe (&desc[1], data, length, DESC_NEXT, (uint16_t)(first + 2));
-  describe (&desc[2], &statuses[slot], 1, DESC_WRITE, 0);
+  virtio_describe (&desc[0], &headers[slot], 16, DESC_NEXT,
+                   (uint16_t)(length != 0 ? first + 1 : first + 2));
+  virtio_describe (&desc[1], data, length, DESC_NEXT, (uint16_t)(first + 2));
+  virtio_describe (&desc[2], &statuses[slot], 1, DESC_WRITE, 0);
   virtio_submit (&blk.queues[0], first);
 }
 
@@ -118,13 +91,13 @@ uint32_t
 payload_main (uint32_t magic, uint32_t info)
 {
   const char *line = read32 (info) & 4 ? (const char *)read32 (info + 16) : "";
-  uint32_t number = number_after (line, "start=", 0), count = number_after (line, "count=", 0);
+  uint32_t number = payload_number (line, "start=", 0), count = payload_number (line, "count=", 0);
   uint32_t end = number + count;
   uint32_t *buffers = alloc_pages (BATCH);
 
   (void)magic;
-  blocks = number_after (line, "blocks=", 1024);
-  seed = number_after (line, "seed=", 1);
+  blocks = payload_number (line, "blocks=", 1024);
+  seed = payload_number (line, "seed=", 1);
   pci_write (0, 0xf8, 0x40, 4, 0x601);
   pci_write (0, 0xf8, 0x44, 1, 0x80);
   pci_write (0, 0, 0x60, 4, 0xb0000001);
