@@ -87,7 +87,7 @@ add_reset (VfioJudge *judge)
                    g_strdup_printf (_ ("Resetting this card would also reset %s"), list),
                    g_strdup (_ ("So it is not done, and the card may not start a second time until "
                                 "you restart the host")),
-                   NULL);
+                   _ ("Save your work on the host before a second start"));
     }
   else if (pm_only && main->vendor != VENDOR_AMD_ATI)
     host_check_add (judge->verdict->checks, "reset", _ ("Reset"), HOST_SEVERITY_OK, main,
@@ -314,13 +314,15 @@ add_vf (VfioJudge *judge, const VfioFunction *function)
   if (physical == NULL)
     return;
   if (physical->driver_vfio)
-    host_check_add (judge->verdict->checks, "part-of", _ ("Part of a device"), HOST_SEVERITY_NOTE,
-                    function,
-                    g_strdup_printf (_ ("It is a part of %s (%s), which itself is reserved for a "
-                                        "machine"),
-                                     physical->name, physical->id),
-                    g_strdup (_ ("Whoever has the whole device has power over its parts; Alcove "
-                                 "gives out both only to machines of the same user")));
+    host_check_add (
+        judge->verdict->checks, "part-of", _ ("Part of a device"), HOST_SEVERITY_NOTE, function,
+        g_strdup_printf (_ ("It is a part of %s (%s), which itself is reserved for a "
+                            "machine"),
+                         physical->name, physical->id),
+        g_strdup (_ ("Whoever has the whole device has power over its parts, so the kernel "
+                     "opens them only to those who know its token")))
+        ->remedy = g_strdup (_ ("Give the machine the token that the program with the whole device "
+                                "was started with (vf-token)"));
   else
     host_check_add (judge->verdict->checks, "part-of", _ ("Part of a device"), HOST_SEVERITY_OK,
                     function,

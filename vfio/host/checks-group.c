@@ -172,7 +172,8 @@ add_outside (VfioJudge *judge)
           host_check_add (judge->verdict->checks, "no-group", _ ("Not isolated"),
                           HOST_SEVERITY_BLOCK, function,
                           g_strdup_printf (_ ("%s is in no isolation group"), function->id),
-                          g_strdup (_ ("The kernel cannot keep it away from the host's memory")));
+                          g_strdup (_ ("The kernel cannot keep it away from the host's memory")))
+              ->remedy = g_strdup (_ ("Give the machine another device"));
           return;
         }
     }

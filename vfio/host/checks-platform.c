@@ -91,9 +91,7 @@ add_iommu (GPtrArray *checks, const VfioInventory *inventory)
       g_strdup (_ ("Without it a device in a machine could read all of the host's memory")));
   check->remedy =
       g_strdup_printf (_ ("Turn it on in the BIOS setup, where it is called %s, and restart"),
-                       platform->intel ? "VT-d"
-                       : platform->amd ? "IOMMU"
-                                       : "IOMMU");
+                       platform->intel ? "VT-d" : "IOMMU");
 }
 
 static void

@@ -38,8 +38,9 @@ add_board (VfioJudge *judge, const VfioFunction *function)
                           HOST_SEVERITY_BLOCK, function,
                           g_strdup_printf (_ ("%s is a part of the mainboard"), name),
                           g_strdup (_ ("The host cannot run without it")));
-  if (function->card != judge->verdict->card)
-    check->remedy = g_strdup (_ ("Move the card to another slot of the board"));
+  check->remedy = g_strdup (function->card != judge->verdict->card
+                                ? _ ("Move the card to another slot of the board")
+                                : _ ("Give the machine another device"));
 }
 
 /* ---- Disks ---- */
