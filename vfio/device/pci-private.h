@@ -75,7 +75,12 @@ typedef struct
   guint n_matches;
   VfioMatch matches[2];
   gint window_value, window_master, window_enable; /* atomic: what the guest wrote */
-  int ack_fd;                                      /* -1; config lock, as what follows */
+  gboolean has_table_window;
+  gint table_open, table_address, table_data; /* atomic */
+  gboolean has_vga_window, has_vga_bar;
+  gint vga_state, vga_address; /* atomic: VfioVgaState; where the window leads */
+  gboolean is_radeon;
+  int ack_fd; /* -1; config lock, as what follows */
   guint64 ack_gpa, ack_value;
   guint ack_config, ack_size, ack_hits;
 } VfioQuirks;
@@ -170,8 +175,10 @@ void vfio_pci_update_slots (VfioPci *pci);
 void vfio_pci_unmap_slots (VfioPci *pci);
 
 /* pci-quirks.c */
-/* By what configuration space says; before BARs are made. */
+/* By what configuration space says; after the guest's view of it, before BARs are made. */
 void vfio_pci_init_quirks (VfioPci *pci);
+/* What the guest had begun in one of them is forgotten. */
+void vfio_pci_reset_quirks (VfioPci *pci);
 /* As long as BARs are not made. */
 void vfio_pci_add_mirror (VfioPci *pci, guint bar, guint64 offset, guint64 size, guint config);
 /* The n-th part of a BAR that the guest may not reach without us. */
@@ -187,6 +194,18 @@ void vfio_pci_quirk_moved (VfioPci *pci, guint bar);
 /* After the guest's view of configuration space, before BARs. */
 gboolean vfio_pci_init_igd (VfioPci *pci, GError **error);
 void vfio_pci_finish_igd (VfioPci *pci);
+
+/* pci-rtl8168.c */
+/* After configuration space has been looked through. */
+gboolean vfio_pci_is_rtl8168 (VfioPci *pci);
+/* As vfio_pci_quirk_*. */
+gboolean vfio_pci_rtl8168_read (VfioPciBar *bar, guint64 offset, guint size, guint64 *value);
+gboolean vfio_pci_rtl8168_write (VfioPciBar *bar, guint64 offset, guint size, guint64 value);
+
+/* pci-radeon.c */
+gboolean vfio_pci_is_radeon (VfioPci *pci);
+/* Quiet and awake before. FALSE: it could not be done, and other ways may. Waits up to 0.1 s. */
+gboolean vfio_pci_reset_radeon (VfioPci *pci);
 
 /* pci-vga.c */
 gboolean vfio_pci_init_vga (VfioPci *pci, GError **error);

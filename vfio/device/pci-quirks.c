@@ -9,6 +9,10 @@
  * | NVIDIA, display | BAR 5 (ports): 0 master, 4 enable, 8 address, c data | addresses 0x88000 and 0x1800 |
  * | AMD/ATI, display | BAR 2 + 0x4000, 256 bytes | configuration space |
  * | AMD/ATI, display | BAR 4 (ports): 0 address, 4 data | address 0x4000 |
+ * | NVIDIA, display, vga=true | BAR 0 + 0x1800, 256 bytes | configuration space |
+ * | NVIDIA, AMD/ATI, vga=true | ports 3c3, 3d0, 3d4 | pci-vga.c |
+ * | Intel's processors | BAR 0 + 0x108000 | pci-igd.c |
+ * | RTL8168 | BAR 2 + 0x70 | the MSI-X table: pci-rtl8168.c |
  *
  * NVIDIA's drivers end each MSI by a write into the mirror (offset 0x704, or the MSI capability's first
  * bytes), which is the device's: once it has been seen a few times the kernel does it, by an ioeventfd
@@ -87,6 +91,20 @@ vfio_pci_init_quirks (VfioPci *pci)
     init_nvidia (pci);
   else if (is_vga_of (pci, VENDOR_ATI) && pci->config.vga)
     init_ati (pci);
+  pci->host.quirks.has_table_window = vfio_pci_is_rtl8168 (pci);
+  pci->host.quirks.is_radeon = vfio_pci_is_radeon (pci);
+}
+
+void
+vfio_pci_reset_quirks (VfioPci *pci)
+{
+  VfioQuirks *quirks = &pci->host.quirks;
+
+  g_atomic_int_set (&quirks->window_value, 0);
+  g_atomic_int_set (&quirks->window_master, 0);
+  g_atomic_int_set (&quirks->window_enable, 0);
+  g_atomic_int_set (&quirks->table_open, 0);
+  g_atomic_int_set (&quirks->vga_state, 0);
 }
 
 gboolean
@@ -101,6 +119,12 @@ vfio_pci_get_watched (VfioPci *pci, guint bar, guint n, guint64 *ret_offset, gui
         *ret_size = quirks->mirrors[i].size;
         return TRUE;
       }
+  if (quirks->has_table_window && bar == 2 && n == 0)
+    {
+      *ret_offset = 0x70;
+      *ret_size = 8;
+      return TRUE;
+    }
   return FALSE;
 }
 
@@ -192,6 +216,8 @@ vfio_pci_quirk_read (VfioPciBar *bar, guint64 offset, guint size, guint64 *value
   PciDevice *device = &bar->pci->parent;
   guint config;
 
+  if (vfio_pci_rtl8168_read (bar, offset, size, value))
+    return TRUE;
   if (is_across (bar, offset, size))
     {
       *value = read_across (bar, offset, size);
@@ -317,6 +343,8 @@ vfio_pci_quirk_write (VfioPciBar *bar, guint64 offset, guint size, guint64 value
   PciDevice *device = &bar->pci->parent;
   guint config;
 
+  if (vfio_pci_rtl8168_write (bar, offset, size, value))
+    return TRUE;
   note_window (bar, offset, size, value);
   /* What writes half a register of the machine's and half one of the device's is no driver. */
   if (is_across (bar, offset, size))

@@ -2,7 +2,7 @@
 /* Resets of the real device: at start, when the guest is reset, and at the end, so that neither the
  * next guest nor the host finds what the last one left. First by the function's own reset where that
  * is a true one (FLR, or one of its vendor), then by a reset of the bus when all that is on it is
- * ours, at last by the power states. */
+ * ours, at last by the power states. Two kinds of card have a way of their own (pci-radeon.c). */
 #include <linux/pci_regs.h>
 
 #include "vfio/device/pci-private.h"
@@ -112,6 +112,8 @@ vfio_pci_reset_hardware (VfioPci *pci, VfioResetScope scope)
   gboolean done = pci->host.fresh && scope != VFIO_RESET_FUNCTION;
 
   prepare (pci);
+  if (!done && pci->host.quirks.is_radeon && !vfio_device_can_reset (device))
+    done = vfio_pci_reset_radeon (pci);
   /* A guest that asks for the bus may know why its function's own reset is not enough. */
   if (!done && scope == VFIO_RESET_BUS)
     done = reset_bus (pci, scope);

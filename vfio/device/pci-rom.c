@@ -76,6 +76,15 @@ read_rom (VfioPci *pci, gsize *ret_size)
 
   if (region == NULL || region->size > PCI_ROM_MAX)
     return NULL;
+  /* Broadcom's BCM57810: reading it makes the card hang. */
+  if (vfio_pci_le (pci->host.physical + PCI_VENDOR_ID, 4) == 0x168e14e4)
+    {
+      vfio_pci_note (pci,
+                     "Its start-up program (ROM) is not read, which would make this kind of card "
+                     "hang: the guest cannot start over the network from it. A ROM file mends "
+                     "that");
+      return NULL;
+    }
   rom = g_malloc (region->size);
   memset (rom, 0xff, region->size);
   if (vfio_device_read (pci->host.device, region, 0, rom, region->size) < 0)

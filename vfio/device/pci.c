@@ -91,13 +91,17 @@ vfio_pci_realize (VmmDevice *device, VmmMachine *machine, GError **error)
       return FALSE;
     }
   fill_info (pci, &info);
-  vfio_pci_init_quirks (pci);
+  pci->host.quirks.ack_fd = -1;
   /* The ROM is read before the first reset: some cards keep it nowhere else than in what was loaded
    * at power-on. Configuration comes first, as resets need it. */
-  if (!pci_device_init (&pci->parent, machine, &info, error) ||
-      !vfio_pci_init_config (pci, error) || !vfio_pci_init_igd (pci, error) ||
-      !vfio_pci_init_bars (pci, error) || !vfio_pci_init_vga (pci, error) ||
-      !vfio_pci_init_rom (pci, error))
+  if (!pci_device_init (&pci->parent, machine, &info, error) || !vfio_pci_init_config (pci, error))
+    {
+      finish (pci);
+      return FALSE;
+    }
+  vfio_pci_init_quirks (pci);
+  if (!vfio_pci_init_igd (pci, error) || !vfio_pci_init_bars (pci, error) ||
+      !vfio_pci_init_vga (pci, error) || !vfio_pci_init_rom (pci, error))
     {
       finish (pci);
       return FALSE;
@@ -124,6 +128,7 @@ vfio_pci_reset (VmmDevice *device, VmmResetKind kind)
 
   vfio_pci_reset_hardware (pci, VFIO_RESET_MACHINE);
   pci_device_reset (&pci->parent);
+  vfio_pci_reset_quirks (pci);
   vfio_pci_update_irqs (pci);
 }
 

@@ -627,6 +627,17 @@ fake_pread (VfioKernel *kernel, int fd, gpointer buffer, gsize size, guint64 off
     return -EIO;
   if (index == VFIO_PCI_ROM_REGION_INDEX && function->rom_read_after_resets == 0)
     function->rom_read_after_resets = function->n_resets + function->n_hot_resets + 1;
+  if (bytes == NULL && function->access != NULL && size <= 8)
+    {
+      guint64 value = 0;
+
+      if (function->access (function, index, at, (guint)size, FALSE, &value))
+        {
+          value = GUINT64_TO_LE (value);
+          memcpy (buffer, &value, size);
+          return (gssize)size;
+        }
+    }
   if (bytes == NULL)
     return pread (function->bar_fd, buffer, size, (off_t)((guint64)index << 32 | at));
   memcpy (buffer, bytes, size);
@@ -647,6 +658,15 @@ fake_pwrite (VfioKernel *kernel, int fd, gconstpointer buffer, gsize size, guint
   if (function->gone)
     return -EIO;
   function->n_writes++;
+  if (bytes == NULL && function->access != NULL && size <= 8)
+    {
+      guint64 value = 0;
+
+      memcpy (&value, buffer, size);
+      value = GUINT64_FROM_LE (value);
+      if (function->access (function, index, at, (guint)size, TRUE, &value))
+        return (gssize)size;
+    }
   if (bytes == NULL)
     return pwrite (function->bar_fd, buffer, size, (off_t)((guint64)index << 32 | at));
   if (index == VFIO_PCI_VGA_REGION_INDEX)

@@ -44,7 +44,8 @@ typedef enum
   FAKE_BIND_OLD,      /* 6.6: no flag is known */
 } FakeBind;
 
-typedef struct
+typedef struct _FakeFunction FakeFunction;
+struct _FakeFunction
 {
   const char *name; /* 0000:01:00.0 */
   int group;
@@ -72,6 +73,15 @@ typedef struct
   const char *token;  /* (nullable) the UUID that its physical function's user has set */
   const char *hot_reset_mates[4];
 
+  /* (nullable): registers that are no memory. TRUE: the access of a BAR is done. */
+  gboolean (*access) (FakeFunction *function,
+                      guint bar,
+                      guint64 offset,
+                      guint size,
+                      gboolean write,
+                      guint64 *value);
+  gpointer registers; /* of access */
+
   /* what was done to it */
   gboolean open;
   int bar_fd; /* memfd with all BARs, BAR n at n << 32 */
@@ -84,7 +94,7 @@ typedef struct
   guint n_resets, n_hot_resets, n_writes, n_low_power;
   guint command_at_reset;
   guint rom_read_after_resets; /* n_resets + n_hot_resets when the ROM was read, + 1; 0: never */
-} FakeFunction;
+};
 
 typedef struct
 {
