@@ -74,8 +74,8 @@ gboolean vfio_bind_give_back_owner (const VfioBindHost *host, const char *owner,
 /**
  * vfio_bind_grant:
  *
- * Gives the nodes of a group (/dev/vfio/GROUP, and its functions' in /dev/vfio/devices) to the user
- * for whom its functions were taken.
+ * Gives the nodes of a group (/dev/vfio/GROUP, and its functions' in /dev/vfio/devices, whichever of
+ * the two the kernel has) to the user for whom its functions were taken.
  *
  * Errors: PERMISSION (the group has nothing that was taken for this user, or something of another),
  * NOT_FOUND (no such group, or the node is not what the kernel says it is).

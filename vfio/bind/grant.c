@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A group's nodes in the hands of a user, and back. */
+/* A group's nodes in the hands of a user, and back. /dev/iommu is nobody's to be given: all users of
+ * the computer share it, and udev's rule says who may open it (data/udev). */
 #include <errno.h>
 #include <string.h>
 
@@ -118,8 +119,35 @@ check_group (const VfioBindHost *host, guint group, guint32 uid, GError **error)
   return any;
 }
 
+/* n: (inout): how many nodes there were. */
 static gboolean
-give_devices (const VfioBindHost *host, guint group, guint32 uid, GError **error)
+give_own_nodes (const VfioBindHost *host,
+                VfioAddress address,
+                guint group,
+                guint32 uid,
+                guint *n,
+                GError **error)
+{
+  g_autofree char *path = bind_dup_path (address, "vfio-dev");
+  g_auto (GStrv) names = vfio_tree_list (host->tree, path);
+
+  for (guint i = 0; names != NULL && names[i] != NULL; i++)
+    {
+      g_autofree char *name = g_strconcat ("devices/", names[i], NULL);
+      guint major, minor;
+
+      /* Kernels without character devices for functions name them all the same. */
+      if (!vfio_grant_is_name (name) || !bind_node_numbers (host->tree, name, &major, &minor))
+        continue;
+      if (!give_node (host, name, group, uid, error))
+        return FALSE;
+      (*n)++;
+    }
+  return TRUE;
+}
+
+static gboolean
+give_devices (const VfioBindHost *host, guint group, guint32 uid, guint *n, GError **error)
 {
   g_autofree char *folder = g_strdup_printf ("/sys/kernel/iommu_groups/%u/devices", group);
   g_auto (GStrv) members = vfio_tree_list (host->tree, folder);
@@ -127,42 +155,39 @@ give_devices (const VfioBindHost *host, guint group, guint32 uid, GError **error
   for (guint i = 0; members != NULL && members[i] != NULL; i++)
     {
       g_autoptr (VfioBinding) binding = NULL;
-      g_autofree char *path = NULL;
-      g_auto (GStrv) names = NULL;
       VfioAddress address;
 
       if (!vfio_address_parse (members[i], &address))
         continue;
       binding = vfio_ledger_find (host->ledger, address, NULL);
-      if (binding == NULL)
-        continue;
-      path = bind_dup_path (address, "vfio-dev");
-      names = vfio_tree_list (host->tree, path);
-      for (guint j = 0; names != NULL && names[j] != NULL; j++)
-        {
-          g_autofree char *name = g_strconcat ("devices/", names[j], NULL);
-
-          guint major, minor;
-
-          /* Kernels without character devices for functions name them all the same. */
-          if (vfio_grant_is_name (name) && bind_node_numbers (host->tree, name, &major, &minor) &&
-              !give_node (host, name, group, uid, error))
-            return FALSE;
-        }
+      if (binding != NULL && !give_own_nodes (host, address, group, uid, n, error))
+        return FALSE;
     }
   return TRUE;
+}
+
+/* Kernels without groups (CONFIG_VFIO_GROUP) have only the functions' nodes; the older have only the
+ * group's; most have both. */
+static gboolean
+give_nodes (const VfioBindHost *host, guint group, guint32 uid, GError **error)
+{
+  g_autofree char *name = g_strdup_printf ("%u", group);
+  guint major, minor, n = 0;
+
+  if (!give_devices (host, group, uid, &n, error))
+    return FALSE;
+  return (n > 0 && !bind_node_numbers (host->tree, name, &major, &minor)) ||
+         give_node (host, name, group, uid, error);
 }
 
 gboolean
 vfio_bind_grant (const VfioBindHost *host, guint group, guint32 uid, GError **error)
 {
-  g_autofree char *name = g_strdup_printf ("%u", group);
   gboolean ok;
 
   if (!vfio_ledger_lock (host->ledger, error))
     return FALSE;
-  ok = check_group (host, group, uid, error) && give_node (host, name, group, uid, error) &&
-       give_devices (host, group, uid, error);
+  ok = check_group (host, group, uid, error) && give_nodes (host, group, uid, error);
   vfio_ledger_unlock (host->ledger);
   return ok;
 }

@@ -6,7 +6,6 @@
 #include "vfio/device/container-private.h"
 #include "vfio/uapi/newer.h"
 
-#define IOMMU_PATH "/dev/iommu"
 #define RANGES     64u
 #define RANGES_MAX 65536u /* that are believed */
 
@@ -28,10 +27,10 @@ static gboolean
 open_iommu (VfioContainer *container, const char *name, GError **error)
 {
   VfioUapiIoasAlloc alloc = { .size = sizeof alloc };
-  int fd = container->kernel->ops->open (container->kernel, IOMMU_PATH), r;
+  int fd = container->kernel->ops->open (container->kernel, CONTAINER_IOMMU_PATH), r;
 
   if (fd < 0)
-    return vfio_container_set_open_error (error, fd, IOMMU_PATH, name);
+    return vfio_container_set_open_error (error, fd, CONTAINER_IOMMU_PATH, name);
   container->fd = fd;
   r = vfio_ioctl (container, fd, VFIO_UAPI_IOMMU_IOAS_ALLOC, &alloc);
   if (r < 0)

@@ -3,6 +3,8 @@
 #pragma once
 #include "vfio/device/container.h"
 
+#define CONTAINER_IOMMU_PATH "/dev/iommu"
+
 typedef struct
 {
   guint64 start, last; /* inclusive */

@@ -88,10 +88,20 @@ vfio_container_set_open_error (GError **error, int r, const char *path, const ch
     {
     case -EACCES:
     case -EPERM:
-      g_set_error (error, VMM_ERROR, VMM_ERROR_PERMISSION,
-                   "You may not open %s, which %s needs: give yourself the right to it (alcove pci "
-                   "bind does), or start the machine as a user who has it",
-                   path, name);
+      /* One node for everybody: no device's owner gets it. */
+      if (g_str_equal (path, CONTAINER_IOMMU_PATH))
+        g_set_error (error, VMM_ERROR, VMM_ERROR_PERMISSION,
+                     "You may not open " CONTAINER_IOMMU_PATH
+                     ", which this kernel needs for %s: install "
+                     "Alcove's udev rule (70-alcove-vfio.rules), restart the computer, and be a "
+                     "member of the group kvm, as for /dev/kvm",
+                     name);
+      else
+        g_set_error (
+            error, VMM_ERROR, VMM_ERROR_PERMISSION,
+            "You may not open %s, which %s needs: give yourself the right to it (alcove pci "
+            "bind does), or start the machine as a user who has it",
+            path, name);
       break;
     case -EBUSY:
       g_set_error (error, VMM_ERROR, VMM_ERROR_BUSY,

@@ -63,6 +63,8 @@ fake_open (VfioKernel *kernel, const char *path)
   if (g_str_equal (path, "/dev/vfio/vfio"))
     return fake->no_groups ? -ENOENT
                            : fake_kernel_new_file (fake, (File){ .kind = FILE_CONTAINER });
+  if (g_str_equal (path, "/dev/iommu") && fake->no_iommu_permission)
+    return -EACCES;
   if (g_str_equal (path, "/dev/iommu"))
     return fake->no_iommufd
                ? -ENOENT

@@ -100,6 +100,7 @@ typedef struct
 {
   VfioKernel kernel; /* first */
   gboolean no_groups, no_iommufd;
+  gboolean no_iommu_permission; /* of /dev/iommu */
   gboolean not_viable, no_permission, busy;
   gboolean no_msi_isolation;
   FakeBind bind;

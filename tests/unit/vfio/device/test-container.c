@@ -190,6 +190,12 @@ test_refused (Fixture *f, gconstpointer data)
   f->fake.no_permission = TRUE;
   assert_refused (f, VMM_ERROR_PERMISSION, "alcove pci bind");
   f->fake.no_permission = FALSE;
+  if (GPOINTER_TO_UINT (data) == VFIO_WAY_IOMMUFD)
+    {
+      f->fake.no_iommu_permission = TRUE;
+      assert_refused (f, VMM_ERROR_PERMISSION, "udev rule");
+      f->fake.no_iommu_permission = FALSE;
+    }
 
   f->fake.memlock = RAM / 2;
   assert_refused (f, VMM_ERROR_NO_MEMORY, "emory");
