@@ -8,6 +8,7 @@
 #include "devices/backends/spice/spice.h"
 
 typedef struct _SpiceDisplay SpiceDisplay;
+typedef struct _SpiceGate SpiceGate;
 typedef struct _SpiceInput SpiceInput;
 
 /* How the picture reaches the client. */
@@ -35,6 +36,7 @@ struct _SpiceBackend
   SpiceDisplay **displays;
   guint n_displays;
   SpiceInput *input;
+  SpiceGate *gate;
   int connection_id; /* of the client's main channel */
   gboolean has_client;
   gboolean input_release; /* a client went: let go of its keys */
@@ -69,6 +71,23 @@ void spice_display_wait_for_draw (SpiceDisplay *display);
 void spice_display_set_show (SpiceDisplay *display, SpiceShow show);
 /* A client's cursor channel is about to be connected: its greeting has the shape, not the place. */
 void spice_display_repeat_cursor (SpiceDisplay *display);
+
+/* gate.c: lets clients in, on a thread of its own. */
+/* Gate's thread. fd: (transfer full): what the server is to have. */
+typedef void (*SpiceGateAdmit) (int fd, gpointer user_data);
+SpiceGate *spice_gate_new (SpiceGateAdmit admit, gpointer user_data);
+/* Any thread. fd: (transfer full): a client's channel. */
+void spice_gate_add (SpiceGate *gate, int fd);
+/* The server is about to end: nobody is let in any more, and nobody waited for. */
+void spice_gate_close (SpiceGate *gate);
+/* After spice_server_destroy: closes what clients are still connected to. */
+void spice_gate_free (SpiceGate *gate);
+
+/* relay.c: a display channel between its client and the server; gate's thread. */
+/* client, server: (transfer full). registry: is left when the channel ends. */
+GSource *spice_relay_new (int client, int server, GPtrArray *registry);
+/* Waits no longer for a client that has not sent its first message. */
+void spice_relay_hurry (GSource *relay);
 
 /* input.c */
 SpiceInput *spice_input_new (SpiceBackend *spice, InputRouter *router);

@@ -10,8 +10,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define LEAVE_MS 100
-
 /* A call that another thread waits for. */
 typedef struct
 {
@@ -232,6 +230,47 @@ start_server (SpiceBackend *spice, GError **error)
   return TRUE;
 }
 
+typedef struct
+{
+  SpiceBackend *spice;
+  int fd; /* -1: the server has it */
+} Admission;
+
+static void
+admission_free (gpointer data)
+{
+  Admission *admission = data;
+
+  if (admission->fd >= 0)
+    close (admission->fd);
+  g_free (admission);
+}
+
+static gboolean
+admit_client (gpointer data)
+{
+  Admission *admission = data;
+
+  if (spice_server_add_client (admission->spice->server, admission->fd, TRUE) == 0)
+    admission->fd = -1;
+  return G_SOURCE_REMOVE;
+}
+
+/* Gate's thread. */
+static void
+on_admit (int fd, gpointer user_data)
+{
+  SpiceBackend *spice = user_data;
+  Admission *admission = g_new (Admission, 1);
+  GSource *source = g_idle_source_new ();
+
+  *admission = (Admission){ spice, fd };
+  g_source_set_priority (source, G_PRIORITY_DEFAULT);
+  g_source_set_callback (source, admit_client, admission, admission_free);
+  g_source_attach (source, spice->context);
+  g_source_unref (source);
+}
+
 static void
 set_up (gpointer data)
 {
@@ -249,18 +288,7 @@ set_up (gpointer data)
   for (guint i = 0; i < spice->n_displays; i++)
     spice->displays[i] = spice_display_new (spice, setup->config->scanouts[i], i);
   spice->input = spice_input_new (spice, setup->config->router);
-}
-
-/* A client that is just leaving is let go first: libspice-server's worker must not hear of the
- * server's end while it takes a display channel apart (0.15 crashes at times). */
-static void
-let_clients_go (SpiceBackend *spice)
-{
-  gint64 end = g_get_monotonic_time () + LEAVE_MS * G_TIME_SPAN_MILLISECOND;
-
-  while (g_atomic_int_get (&spice->n_clients) > 0 && g_get_monotonic_time () < end)
-    if (!g_main_context_iteration (spice->context, FALSE))
-      g_usleep (1000);
+  spice->gate = spice_gate_new (on_admit, spice);
 }
 
 static void
@@ -270,7 +298,7 @@ tear_down (gpointer data)
 
   if (spice->server == NULL)
     return;
-  let_clients_go (spice);
+  spice_gate_close (spice->gate);
   spice_wake_free (g_steal_pointer (&spice->client_wake));
   spice_input_stop (spice->input);
   for (guint i = 0; i < spice->n_displays; i++)
@@ -278,6 +306,7 @@ tear_down (gpointer data)
   if (spice->running)
     spice_server_vm_stop (spice->server);
   spice_server_destroy (spice->server);
+  g_clear_pointer (&spice->gate, spice_gate_free);
   for (guint i = 0; i < spice->n_displays; i++)
     spice_display_free (spice->displays[i]);
   spice_input_free (spice->input);
@@ -357,25 +386,9 @@ real_new (const SpiceConfig *config, GError **error)
   return spice;
 }
 
-typedef struct
-{
-  SpiceBackend *spice;
-  int fd;
-  gboolean added;
-} AddClient;
-
-static void
-add_client (gpointer data)
-{
-  AddClient *add = data;
-
-  add->added = spice_server_add_client (add->spice->server, add->fd, TRUE) == 0;
-}
-
 static gboolean
 real_add_client (SpiceBackend *spice, int fd, GError **error)
 {
-  AddClient add = { spice, fd, FALSE };
   int type = 0;
   socklen_t length = sizeof type;
 
@@ -387,14 +400,7 @@ real_add_client (SpiceBackend *spice, int fd, GError **error)
         close (fd);
       return FALSE;
     }
-  spice_call (spice, add_client, &add);
-  if (!add.added)
-    {
-      g_set_error (error, VMM_ERROR, VMM_ERROR_FAILED,
-                   "the SPICE server of “%s” did not take the client's socket", spice->name);
-      close (fd);
-      return FALSE;
-    }
+  spice_gate_add (spice->gate, fd);
   return TRUE;
 }
 

@@ -27,7 +27,8 @@ typedef struct
 
 SpiceBackend *spice_backend_new (const SpiceConfig *config, GError **error);
 void spice_backend_free (SpiceBackend *spice);
-/* fd: (transfer full) a connected stream socket: a SPICE client's channel. */
+/* fd: (transfer full) a connected stream socket: a SPICE client's channel. Does not wait for it: a
+ * client that is refused sees its socket close. */
 gboolean spice_backend_add_client (SpiceBackend *spice, int fd, GError **error);
 void spice_backend_set_running (SpiceBackend *spice, gboolean running);
 guint spice_backend_get_n_clients (SpiceBackend *spice);
