@@ -3,7 +3,9 @@
 #include "devices/backends/spice/spice-private.h"
 #include <glib-unix.h>
 
-/* channel_event has no argument that leads to its server, so the thread knows it: each SPICE thread
+/* NULL before the server is there and when it is gone: what it left behind is called no more.
+ *
+ * channel_event has no argument that leads to its server, so the thread knows it: each SPICE thread
  * serves exactly one. Thread-local, so two machines in one process do not meet here. */
 static _Thread_local SpiceBackend *current_backend;
 
@@ -33,6 +35,8 @@ timer_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
 {
   SpiceTimer *timer = (SpiceTimer *)source;
 
+  if (current_backend == NULL)
+    return G_SOURCE_REMOVE;
   g_source_set_ready_time (source, -1);
   timer->func (timer->opaque);
   return G_SOURCE_CONTINUE;
@@ -103,6 +107,8 @@ watch_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
   GIOCondition condition;
   int events = 0;
 
+  if (current_backend == NULL)
+    return G_SOURCE_REMOVE;
   if (watch->tag == NULL)
     return G_SOURCE_CONTINUE;
   condition = g_source_query_unix_fd (source, watch->tag);

@@ -6,6 +6,7 @@
  * which see. Nothing is taken from the socket to find out. */
 #include "devices/backends/spice/spice-private.h"
 #include <errno.h>
+#include <glib-unix.h>
 #include <spice/protocol.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@ struct _SpiceGate
 {
   SpiceGateAdmit admit;
   gpointer user_data;
+  int listener; /* -1: none */
   GThread *thread;
   GMainContext *context;
   gint quit; /* atomic */
@@ -33,6 +35,7 @@ typedef struct
   GSource source;
   SpiceGate *gate;
   int fd; /* -1: handed on */
+  gboolean trusted;
   gpointer tag;
   guint tries;
 } Visitor;
@@ -72,7 +75,7 @@ look (Visitor *visitor, gboolean *ret_good, gboolean *ret_display)
 }
 
 static void
-begin_relay (SpiceGate *gate, int fd)
+begin_relay (SpiceGate *gate, int fd, gboolean trusted)
 {
   int fds[2];
   GSource *relay;
@@ -86,7 +89,7 @@ begin_relay (SpiceGate *gate, int fd)
   g_ptr_array_add (gate->relays, relay);
   g_source_attach (relay, gate->context);
   g_source_unref (relay);
-  gate->admit (fds[1], gate->user_data);
+  gate->admit (fds[1], trusted, gate->user_data);
 }
 
 static gboolean
@@ -115,9 +118,9 @@ visitor_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
       if (visitor->tag != NULL)
         g_source_remove_unix_fd (source, g_steal_pointer (&visitor->tag));
       if (display)
-        begin_relay (visitor->gate, fd);
+        begin_relay (visitor->gate, fd, visitor->trusted);
       else
-        visitor->gate->admit (fd, visitor->gate->user_data);
+        visitor->gate->admit (fd, visitor->trusted, visitor->gate->user_data);
     }
   return G_SOURCE_REMOVE;
 }
@@ -135,15 +138,27 @@ static const GSourceFuncs visitor_funcs = { .dispatch = visitor_dispatch,
                                             .finalize = visitor_finalize };
 
 void
-spice_gate_add (SpiceGate *gate, int fd)
+spice_gate_add (SpiceGate *gate, int fd, gboolean trusted)
 {
   Visitor *visitor = (Visitor *)g_source_new ((GSourceFuncs *)&visitor_funcs, sizeof (Visitor));
 
   visitor->gate = gate;
   visitor->fd = fd;
+  visitor->trusted = trusted;
   visitor->tag = g_source_add_unix_fd (&visitor->source, fd, G_IO_IN | G_IO_HUP | G_IO_ERR);
   g_source_attach (&visitor->source, gate->context);
   g_source_unref (&visitor->source);
+}
+
+static gboolean
+on_connection (int listener, GIOCondition condition, gpointer user_data)
+{
+  SpiceGate *gate = user_data;
+  int fd = spice_listener_accept (listener);
+
+  if (fd >= 0)
+    spice_gate_add (gate, fd, FALSE);
+  return G_SOURCE_CONTINUE;
 }
 
 static gboolean
@@ -169,14 +184,23 @@ spice_gate_close (SpiceGate *gate)
 }
 
 SpiceGate *
-spice_gate_new (SpiceGateAdmit admit, gpointer user_data)
+spice_gate_new (int listener, SpiceGateAdmit admit, gpointer user_data)
 {
   SpiceGate *gate = g_new0 (SpiceGate, 1);
+  GSource *source;
 
+  gate->listener = listener;
   gate->admit = admit;
   gate->user_data = user_data;
   gate->relays = g_ptr_array_new ();
   gate->context = g_main_context_new ();
+  if (listener >= 0)
+    {
+      source = g_unix_fd_source_new (listener, G_IO_IN);
+      g_source_set_callback (source, G_SOURCE_FUNC (on_connection), gate, NULL);
+      g_source_attach (source, gate->context);
+      g_source_unref (source);
+    }
   gate->thread = g_thread_new ("spice-gate", gate_thread, gate);
   return gate;
 }
@@ -191,5 +215,7 @@ spice_gate_free (SpiceGate *gate)
   g_thread_join (gate->thread);
   g_main_context_unref (gate->context); /* ends the sources, which close their sockets */
   g_ptr_array_unref (gate->relays);
+  if (gate->listener >= 0)
+    close (gate->listener);
   g_free (gate);
 }

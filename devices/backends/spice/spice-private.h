@@ -37,6 +37,9 @@ struct _SpiceBackend
   guint n_displays;
   SpiceInput *input;
   SpiceGate *gate;
+  GHashTable *arriving; /* SpiceChannelEventInfo -> socket: no channel yet */
+  int admitted_fd;      /* while the server takes it */
+  gboolean closing;
   int connection_id; /* of the client's main channel */
   gboolean has_client;
   gboolean input_release; /* a client went: let go of its keys */
@@ -49,7 +52,8 @@ struct _SpiceBackend
 
 /* core.c */
 void spice_core_init (SpiceCoreInterface *core);
-/* The backend of this SPICE thread, for channel_event, which carries no pointer. */
+/* The backend of this SPICE thread, for channel_event, which carries no pointer. NULL when its server
+ * is gone. */
 void spice_core_set_current (SpiceBackend *spice);
 /* A source on the SPICE context that runs func once after each spice_wake (any thread). */
 GSource *
@@ -73,15 +77,23 @@ void spice_display_set_show (SpiceDisplay *display, SpiceShow show);
 void spice_display_repeat_cursor (SpiceDisplay *display);
 
 /* gate.c: lets clients in, on a thread of its own. */
-/* Gate's thread. fd: (transfer full): what the server is to have. */
-typedef void (*SpiceGateAdmit) (int fd, gpointer user_data);
-SpiceGate *spice_gate_new (SpiceGateAdmit admit, gpointer user_data);
+/* Gate's thread. fd: (transfer full): what the server is to have. trusted: needs no password. */
+typedef void (*SpiceGateAdmit) (int fd, gboolean trusted, gpointer user_data);
+/* listener: (transfer full), -1 for none: its clients are not trusted. */
+SpiceGate *spice_gate_new (int listener, SpiceGateAdmit admit, gpointer user_data);
 /* Any thread. fd: (transfer full): a client's channel. */
-void spice_gate_add (SpiceGate *gate, int fd);
+void spice_gate_add (SpiceGate *gate, int fd, gboolean trusted);
 /* The server is about to end: nobody is let in any more, and nobody waited for. */
 void spice_gate_close (SpiceGate *gate);
 /* After spice_server_destroy: closes what clients are still connected to. */
 void spice_gate_free (SpiceGate *gate);
+
+/* listener.c: sockets that clients of the listener connect to. -1 with an error. */
+int spice_listener_open_unix (const char *path, GError **error);
+/* address: "host:port" or "[v6]:port" */
+int spice_listener_open_tcp (const char *address, GError **error);
+/* Returns a client's socket, or -1 when there is none now. */
+int spice_listener_accept (int listener);
 
 /* relay.c: a display channel between its client and the server; gate's thread. */
 /* client, server: (transfer full). registry: is left when the channel ends. */

@@ -6,9 +6,10 @@
 #include <signal.h>
 #include <spice/protocol.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#define LEAVE_MS 100
 
 /* A call that another thread waits for. */
 typedef struct
@@ -106,6 +107,10 @@ apply_client (gpointer user_data)
 void
 spice_backend_channel_event (SpiceBackend *spice, int event, SpiceChannelEventInfo *info)
 {
+  if (event == SPICE_CHANNEL_EVENT_CONNECTED)
+    g_hash_table_insert (spice->arriving, info, GINT_TO_POINTER (spice->admitted_fd));
+  else
+    g_hash_table_remove (spice->arriving, info);
   if (info->type == SPICE_CHANNEL_CURSOR && event == SPICE_CHANNEL_EVENT_INITIALIZED)
     for (guint i = 0; i < spice->n_displays; i++)
       spice_display_repeat_cursor (spice->displays[i]);
@@ -136,29 +141,6 @@ spice_backend_channel_event (SpiceBackend *spice, int event, SpiceChannelEventIn
     spice_wake (spice->client_wake);
 }
 
-/* "host:port" or "[v6]:port". */
-static gboolean
-parse_tcp (const char *text, char **ret_host, guint *ret_port, GError **error)
-{
-  const char *colon = strrchr (text, ':');
-  guint64 port;
-  gsize length;
-
-  if (colon == NULL || !g_ascii_string_to_unsigned (colon + 1, 10, 1, 65535, &port, NULL))
-    {
-      g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
-                   "the SPICE listener address “%s” is not ADDRESS:PORT", text);
-      return FALSE;
-    }
-  length = (gsize)(colon - text);
-  if (length >= 2 && text[0] == '[' && text[length - 1] == ']')
-    *ret_host = g_strndup (text + 1, length - 2);
-  else
-    *ret_host = g_strndup (text, length);
-  *ret_port = (guint)port;
-  return TRUE;
-}
-
 typedef struct
 {
   SpiceBackend *spice;
@@ -167,44 +149,25 @@ typedef struct
 } Setup;
 
 static gboolean
-set_up_listener (SpiceBackend *spice, GError **error)
+set_up_password (SpiceBackend *spice, GError **error)
 {
-  if (spice->password != NULL)
-    {
-      if (spice_server_set_ticket (spice->server, spice->password, 0, FALSE, FALSE) != 0)
-        {
-          g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
-                       "the SPICE password was refused: use at most %d bytes",
-                       SPICE_MAX_PASSWORD_LENGTH);
-          return FALSE;
-        }
-    }
-  else
+  if (spice->password == NULL)
     {
       spice_server_set_noauth (spice->server);
+      return TRUE;
     }
-  if (spice->listen_unix != NULL)
-    spice_server_set_addr (spice->server, spice->listen_unix, SPICE_ADDR_FLAG_UNIX_ONLY);
-  if (spice->listen_tcp != NULL)
-    {
-      g_autofree char *host = NULL;
-      guint port;
-
-      if (!parse_tcp (spice->listen_tcp, &host, &port, error))
-        return FALSE;
-      spice_server_set_addr (spice->server, host, 0);
-      spice_server_set_port (spice->server, (int)port);
-    }
-  return TRUE;
+  if (spice_server_set_ticket (spice->server, spice->password, 0, FALSE, FALSE) == 0)
+    return TRUE;
+  g_set_error (error, VMM_ERROR, VMM_ERROR_INVALID,
+               "the SPICE password was refused: use at most %d bytes", SPICE_MAX_PASSWORD_LENGTH);
+  return FALSE;
 }
 
 static gboolean
 start_server (SpiceBackend *spice, GError **error)
 {
-  const char *where = spice->listen_unix != NULL ? spice->listen_unix : spice->listen_tcp;
-
   spice->server = spice_server_new ();
-  if (!set_up_listener (spice, error))
+  if (!set_up_password (spice, error))
     return FALSE;
   /* Local sockets: compressing and guessing at video costs more than it saves, and loses pixels. */
   spice_server_set_image_compression (spice->server, SPICE_IMAGE_COMPRESSION_OFF);
@@ -216,24 +179,33 @@ start_server (SpiceBackend *spice, GError **error)
   spice_server_set_uuid (spice->server, spice->uuid);
   if (spice_server_init (spice->server, &spice->core) != 0)
     {
-      if (where != NULL)
-        g_set_error (error, VMM_ERROR, VMM_ERROR_FAILED,
-                     "the SPICE server of “%s” could not listen on %s: is it in use, or not yours?",
-                     spice->name, where);
-      else
-        g_set_error (error, VMM_ERROR, VMM_ERROR_FAILED, "the SPICE server of “%s” did not start",
-                     spice->name);
+      g_set_error (error, VMM_ERROR, VMM_ERROR_FAILED, "the SPICE server of “%s” did not start",
+                   spice->name);
       return FALSE;
     }
-  if (spice->listen_unix != NULL && chmod (spice->listen_unix, 0600) < 0)
-    return vmm_error_set_errno (error, -errno, "cannot make %s private", spice->listen_unix);
   return TRUE;
+}
+
+/* *ret_fd stays -1 when none is wanted. */
+static gboolean
+open_listener (SpiceBackend *spice, int *ret_fd, GError **error)
+{
+  if (spice->listen_unix != NULL)
+    *ret_fd = spice_listener_open_unix (spice->listen_unix, error);
+  else if (spice->listen_tcp != NULL)
+    *ret_fd = spice_listener_open_tcp (spice->listen_tcp, error);
+  else
+    return TRUE;
+  if (*ret_fd < 0)
+    g_prefix_error (error, "the SPICE server of “%s”: ", spice->name);
+  return *ret_fd >= 0;
 }
 
 typedef struct
 {
   SpiceBackend *spice;
   int fd; /* -1: the server has it */
+  gboolean trusted;
 } Admission;
 
 static void
@@ -251,20 +223,25 @@ admit_client (gpointer data)
 {
   Admission *admission = data;
 
-  if (spice_server_add_client (admission->spice->server, admission->fd, TRUE) == 0)
+  SpiceBackend *spice = admission->spice;
+
+  if (spice->closing)
+    return G_SOURCE_REMOVE;
+  spice->admitted_fd = admission->fd;
+  if (spice_server_add_client (spice->server, admission->fd, admission->trusted) == 0)
     admission->fd = -1;
   return G_SOURCE_REMOVE;
 }
 
 /* Gate's thread. */
 static void
-on_admit (int fd, gpointer user_data)
+on_admit (int fd, gboolean trusted, gpointer user_data)
 {
   SpiceBackend *spice = user_data;
   Admission *admission = g_new (Admission, 1);
   GSource *source = g_idle_source_new ();
 
-  *admission = (Admission){ spice, fd };
+  *admission = (Admission){ spice, fd, trusted };
   g_source_set_priority (source, G_PRIORITY_DEFAULT);
   g_source_set_callback (source, admit_client, admission, admission_free);
   g_source_attach (source, spice->context);
@@ -277,7 +254,9 @@ set_up (gpointer data)
   Setup *setup = data;
   SpiceBackend *spice = setup->spice;
 
-  if (!start_server (spice, &setup->error))
+  int listener = -1;
+
+  if (!start_server (spice, &setup->error) || !open_listener (spice, &listener, &setup->error))
     {
       g_clear_pointer (&spice->server, spice_server_destroy);
       return;
@@ -288,7 +267,24 @@ set_up (gpointer data)
   for (guint i = 0; i < spice->n_displays; i++)
     spice->displays[i] = spice_display_new (spice, setup->config->scanouts[i], i);
   spice->input = spice_input_new (spice, setup->config->router);
-  spice->gate = spice_gate_new (on_admit, spice);
+  spice->gate = spice_gate_new (listener, on_admit, spice);
+}
+
+/* spice_server_destroy forgets clients that are in the middle of their link message, and their sockets
+ * go on calling it. They are ended first; that is seen at once. */
+static void
+turn_away (SpiceBackend *spice)
+{
+  gint64 end = g_get_monotonic_time () + LEAVE_MS * G_TIME_SPAN_MILLISECOND;
+  GHashTableIter iter;
+  gpointer fd;
+
+  g_hash_table_iter_init (&iter, spice->arriving);
+  while (g_hash_table_iter_next (&iter, NULL, &fd))
+    shutdown (GPOINTER_TO_INT (fd), SHUT_RDWR);
+  while (g_hash_table_size (spice->arriving) > 0 && g_get_monotonic_time () < end)
+    if (!g_main_context_iteration (spice->context, FALSE))
+      g_usleep (1000);
 }
 
 static void
@@ -298,7 +294,9 @@ tear_down (gpointer data)
 
   if (spice->server == NULL)
     return;
+  spice->closing = TRUE;
   spice_gate_close (spice->gate);
+  turn_away (spice);
   spice_wake_free (g_steal_pointer (&spice->client_wake));
   spice_input_stop (spice->input);
   for (guint i = 0; i < spice->n_displays; i++)
@@ -306,6 +304,7 @@ tear_down (gpointer data)
   if (spice->running)
     spice_server_vm_stop (spice->server);
   spice_server_destroy (spice->server);
+  spice_core_set_current (NULL);
   g_clear_pointer (&spice->gate, spice_gate_free);
   for (guint i = 0; i < spice->n_displays; i++)
     spice_display_free (spice->displays[i]);
@@ -349,6 +348,7 @@ real_free (SpiceBackend *spice)
   g_thread_join (spice->thread);
   g_main_loop_unref (spice->loop);
   g_main_context_unref (spice->context);
+  g_hash_table_unref (spice->arriving);
   g_free (spice->displays);
   g_free (spice->name);
   g_free (spice->listen_unix);
@@ -372,6 +372,7 @@ real_new (const SpiceConfig *config, GError **error)
   spice->listen_tcp = g_strdup (config->listen_tcp);
   spice->password = g_strdup (config->password);
   spice_core_init (&spice->core);
+  spice->arriving = g_hash_table_new (NULL, NULL);
   spice->context = g_main_context_new ();
   spice->loop = g_main_loop_new (spice->context, FALSE);
   spice->thread = g_thread_new ("spice", spice_thread, spice);
@@ -400,7 +401,7 @@ real_add_client (SpiceBackend *spice, int fd, GError **error)
         close (fd);
       return FALSE;
     }
-  spice_gate_add (spice->gate, fd);
+  spice_gate_add (spice->gate, fd, TRUE);
   return TRUE;
 }
 

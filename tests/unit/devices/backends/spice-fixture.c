@@ -263,6 +263,8 @@ on_open_fd (SpiceChannel *channel, int with_tls, Client *c)
       g_object_get (channel, "channel-type", &type, NULL);
       fds[1] = c->server->wrap (type, fds[1], c->server->wrap_data);
     }
+  if (fds[1] < 0)
+    return;
   g_assert_true (spice_backend_add_client (c->server->spice, fds[1], &error));
   g_assert_no_error (error);
 }

@@ -16,7 +16,8 @@ typedef struct
   GMutex lock;
   GString *log; /* lock */
   int keyboard, tablet, mouse;
-  /* (nullable) what the server gets instead of the end of a client's socketpair. */
+  /* (nullable) what the server gets instead of the end of a client's socketpair; -1: it came by
+   * another way. */
   int (*wrap) (int channel_type, int fd, gpointer user_data);
   gpointer wrap_data;
 } Server;

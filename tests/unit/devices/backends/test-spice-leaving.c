@@ -7,13 +7,14 @@
 #include <poll.h>
 #include <spice/protocol.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define TICKET_BYTES (4 + SPICE_TICKET_KEY_PAIR_LENGTH / 8) /* the mechanism and the ticket */
 #define INIT_BYTES   (sizeof (SpiceMiniDataHeader) + 14)    /* SPICE_MSGC_DISPLAY_INIT */
 #define NEVER        G_MAXINT32
 
-static int rounds = 40;
+static int rounds = 24;
 static int seed = 1;
 
 /* Which channel of the next client is cut off, so many bytes after the end of its link message and
@@ -21,13 +22,15 @@ static int seed = 1;
 typedef struct
 {
   int type, offset;
-  gint done; /* atomic */
+  const char *path; /* (nullable) of the listener that all its channels come by */
+  gint done;        /* atomic */
 } Plan;
 
 typedef struct
 {
   int client, server;
-  Plan *plan;
+  int offset;
+  gint *done; /* (nullable) */
 } Line;
 
 /* Bytes, and the descriptor that may come with them. */
@@ -68,8 +71,8 @@ line_thread (gpointer data)
   gint64 left = NEVER;
   ssize_t n = recv (line->client, &header, sizeof header, MSG_PEEK | MSG_WAITALL);
 
-  if (line->plan->offset != NEVER)
-    left = (gint64)sizeof header + header.size + TICKET_BYTES + line->plan->offset;
+  if (line->offset != NEVER)
+    left = (gint64)sizeof header + header.size + TICKET_BYTES + line->offset;
   while (n > 0 && left > 0)
     {
       struct pollfd fds[2] = { { line->client, POLLIN, 0 }, { line->server, POLLIN, 0 } };
@@ -85,9 +88,21 @@ line_thread (gpointer data)
     }
   close (line->server);
   close (line->client);
-  g_atomic_int_set (&line->plan->done, TRUE);
+  if (line->done != NULL)
+    g_atomic_int_set (line->done, TRUE);
   g_free (line);
   return NULL;
+}
+
+static int
+connect_to (const char *path)
+{
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  g_strlcpy (address.sun_path, path, sizeof address.sun_path);
+  g_assert_cmpint (connect (fd, (const struct sockaddr *)&address, sizeof address), ==, 0);
+  return fd;
 }
 
 static int
@@ -97,11 +112,19 @@ wrap (int type, int fd, gpointer user_data)
   Line *line;
   int fds[2];
 
-  if (type != plan->type)
+  if (type != plan->type && plan->path == NULL)
     return fd;
-  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), ==, 0);
+  if (plan->path != NULL)
+    fds[0] = connect_to (plan->path), fds[1] = -1;
+  else
+    g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), ==, 0);
   line = g_new (Line, 1);
-  *line = (Line){ fd, fds[0], plan };
+  *line = (Line){ fd, fds[0], NEVER, NULL };
+  if (type == plan->type)
+    {
+      line->offset = plan->offset;
+      line->done = &plan->done;
+    }
   g_thread_unref (g_thread_new ("line", line_thread, line));
   return fds[1];
 }
@@ -110,7 +133,7 @@ wrap (int type, int fd, gpointer user_data)
 static void
 come_and_go (Server *s, DisplaySurface *const pictures[2], int type, int offset)
 {
-  Plan plan = { .type = type, .offset = offset };
+  Plan plan = { .type = type, .offset = offset, .path = s->path };
   Client *c;
   guint n = 0;
 
@@ -119,16 +142,16 @@ come_and_go (Server *s, DisplaySurface *const pictures[2], int type, int offset)
   c = client_new (s, TRUE, NULL);
   WAIT ((n++ % 4 == 0 ? display_scanout_set_surface (s->scanout, pictures[n / 4 % 2])
                       : display_scanout_damage (s->scanout, n % 32, 0, 8, 8),
-         g_atomic_int_get (&plan.done) || c->closed || c->n_draws > 3));
+         g_atomic_int_get (&plan.done) || c->closed || c->n_draws > 3 || c->n_invalidates > 3));
   client_free (c);
   WAIT (g_atomic_int_get (&plan.done));
   s->wrap = NULL;
 }
 
 static void
-run (const int *types, guint n_types, const int *offsets, guint n_offsets)
+run (gboolean listener, const int *types, guint n_types, const int *offsets, guint n_offsets)
 {
-  Server *s = server_new (FALSE, NULL);
+  Server *s = server_new (listener, NULL);
   DisplaySurface *pictures[2] = { new_picture (64, 48, 1), new_picture (48, 64, 2) };
   Client *c;
 
@@ -152,7 +175,8 @@ test_display_init (void)
   const int types[] = { SPICE_CHANNEL_DISPLAY };
   const int offsets[] = { 0, 1, sizeof (SpiceMiniDataHeader), INIT_BYTES - 1, INIT_BYTES };
 
-  run (types, G_N_ELEMENTS (types), offsets, G_N_ELEMENTS (offsets));
+  run (FALSE, types, G_N_ELEMENTS (types), offsets, G_N_ELEMENTS (offsets));
+  run (TRUE, types, G_N_ELEMENTS (types), offsets, G_N_ELEMENTS (offsets));
 }
 
 static void
@@ -165,8 +189,51 @@ test_anywhere (void)
 
   for (int i = 0; i < rounds; i++)
     offsets[i] = g_rand_int_range (random, -180, 60);
-  for (int i = 0; i < rounds; i += 10)
-    run (types + i / 10 % 4, 1, offsets + i, (guint)MIN (10, rounds - i));
+  for (int i = 0; i < rounds; i += 3)
+    run (i / 12 % 2 == 1, types + i / 3 % 4, 1, offsets + i, (guint)MIN (3, rounds - i));
+}
+
+static void
+run_loop_for (gint64 us)
+{
+  gint64 end = g_get_monotonic_time () + us;
+
+  do
+    {
+      while (g_main_context_iteration (NULL, FALSE))
+        ;
+      g_usleep (200);
+    }
+  while (g_get_monotonic_time () < end);
+}
+
+/* The server ends at any moment of a client's life, before or after the client does. */
+static void
+test_server_end (void)
+{
+  DisplaySurface *picture = new_picture (64, 48, 1);
+  g_autoptr (GRand) random = g_rand_new_with_seed ((guint32)seed);
+
+  for (int i = 0; i < rounds / 4; i++)
+    {
+      Server *s = server_new (FALSE, NULL);
+      Client *c = client_new (s, TRUE, NULL);
+
+      display_scanout_set_surface (s->scanout, picture);
+      run_loop_for (g_rand_int_range (random, 0, 60000));
+      display_scanout_damage (s->scanout, 0, 0, 8, 8);
+      if (i % 2 == 0)
+        {
+          client_free (c);
+          server_free (s);
+        }
+      else
+        {
+          server_free (s);
+          client_free (c);
+        }
+    }
+  display_surface_unref (picture);
 }
 
 int
@@ -191,5 +258,6 @@ main (int argc, char **argv)
   g_log_set_always_fatal (G_LOG_LEVEL_ERROR | G_LOG_FLAG_FATAL);
   g_test_add_func ("/spice-leaving/display-init", test_display_init);
   g_test_add_func ("/spice-leaving/anywhere", test_anywhere);
+  g_test_add_func ("/spice-leaving/server-end", test_server_end);
   return g_test_run ();
 }

@@ -452,7 +452,8 @@ test_bad_config (void)
   config.password = NULL;
   config.listen_unix = "/nonexistent/spice";
   g_assert_null (spice_backend_new (&config, &error));
-  g_assert_error (error, VMM_ERROR, VMM_ERROR_FAILED);
+  g_assert_error (error, VMM_ERROR, VMM_ERROR_NOT_FOUND);
+  g_assert_nonnull (strstr (error->message, "/nonexistent/spice"));
   g_clear_error (&error);
 
   /* No scanout at all is fine; fds that are no stream sockets are refused and closed. */
