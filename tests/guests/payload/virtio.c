@@ -176,7 +176,7 @@ virtio_wait (Queue *queue)
 
 void
 virtio_describe (
-    Descriptor *desc, const void *address, uint32_t length, uint16_t flags, uint16_t next)
+    Descriptor *desc, const volatile void *address, uint32_t length, uint16_t flags, uint16_t next)
 {
   desc->address = (uint32_t)address;
   desc->length = length;
@@ -202,7 +202,7 @@ virtio_block_request (Virtio *device, uint32_t type, uint64_t sector, void *data
   virtio_describe (&queue->desc[0], &header, 16, DESC_NEXT, length != 0 ? 1 : 2);
   virtio_describe (&queue->desc[1], data, length,
                    (uint16_t)(DESC_NEXT | (from_device ? DESC_WRITE : 0)), 2);
-  virtio_describe (&queue->desc[2], (const void *)&status, 1, DESC_WRITE, 0);
+  virtio_describe (&queue->desc[2], &status, 1, DESC_WRITE, 0);
   virtio_submit (queue, 0);
   virtio_kick (device, 0);
   return virtio_wait (queue) < 0 ? -1 : status;

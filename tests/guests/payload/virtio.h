@@ -64,7 +64,7 @@ void virtio_set_status (Virtio *device, uint8_t status);
 bool virtio_start (Virtio *device, uint64_t wanted);
 uint64_t virtio_features (Virtio *device);
 void virtio_describe (
-    Descriptor *desc, const void *address, uint32_t length, uint16_t flags, uint16_t next);
+    Descriptor *desc, const volatile void *address, uint32_t length, uint16_t flags, uint16_t next);
 /* Puts a chain of n descriptors, beginning at slot first, into the ring and kicks. */
 void virtio_submit (Queue *queue, unsigned first);
 void virtio_kick (Virtio *device, unsigned queue);
