@@ -85,7 +85,7 @@ name_of_kind (const VfioCard *card)
 
 /* (transfer full): the text of one group. */
 static char *
-describe (const Attach *attach, const char *name, const VfioFunction *function, gboolean main)
+describe (const Attach *attach, const char *name, const char *host, gboolean main)
 {
   g_auto (AlcoveProblems) problems = { 0 };
   g_autoptr (AlcoveConfFile) file = NULL;
@@ -93,7 +93,7 @@ describe (const Attach *attach, const char *name, const VfioFunction *function, 
 
   alcove_problems_init (&problems, "pci");
   file = alcove_conf_file_parse ("", 0, &problems);
-  alcove_conf_file_set_value (file, group, "host", function->id);
+  alcove_conf_file_set_value (file, group, "host", host);
   if (main && attach->no_rom)
     alcove_conf_file_set_value (file, group, "rom", "false");
   if (main && attach->rom_file != NULL)
@@ -137,12 +137,40 @@ add_functions (AlcoveDefinition *definition,
                        function->id);
           return NULL;
         }
-      text = describe (attach, name, function, main);
+      text = describe (attach, name, function->id, main);
       added = alcove_definition_add_pci (definition, text, live, error);
       if (added == NULL)
         return NULL;
       g_ptr_array_add (names, added);
     }
+  return g_steal_pointer (&names);
+}
+
+/* A virtual device that a driver of the host made. */
+static GPtrArray *
+add_mediated (AlcoveDefinition *definition,
+              const Attach *attach,
+              const VfioMediated *mediated,
+              gboolean live,
+              GError **error)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  g_autofree char *name =
+      attach->name != NULL ? g_strdup (attach->name) : free_name (definition, "virtual");
+  g_autofree char *text = NULL;
+  char *added;
+
+  if (alcove_definition_find_pci_host (definition, mediated->uuid) != NULL)
+    {
+      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_EXISTS, "The machine has %s already",
+                   mediated->uuid);
+      return NULL;
+    }
+  text = describe (attach, name, mediated->uuid, TRUE);
+  added = alcove_definition_add_pci (definition, text, live, error);
+  if (added == NULL)
+    return NULL;
+  g_ptr_array_add (names, added);
   return g_steal_pointer (&names);
 }
 
@@ -179,6 +207,7 @@ static GPtrArray *
 attach_card (AlcoveMachine *machine,
              const Attach *attach,
              const VfioFunction *named,
+             const VfioMediated *mediated,
              GError **error)
 {
   gboolean live = alcove_machine_is_active (machine), ok = FALSE;
@@ -188,7 +217,8 @@ attach_card (AlcoveMachine *machine,
 
   if (definition != NULL)
     {
-      names = add_functions (definition, attach, named, live, error);
+      names = mediated != NULL ? add_mediated (definition, attach, mediated, live, error)
+                               : add_functions (definition, attach, named, live, error);
       ok = names != NULL &&
            (live ? plug_in (machine, definition, names, error)
                  : alcove_definition_assign (definition, error)) &&
@@ -217,7 +247,8 @@ cli_pci_attach (Cli *cli, int argc, char **argv)
   g_autoptr (AlcoveMachine) machine = NULL;
   g_autoptr (VfioInventory) inventory = NULL;
   g_autoptr (GPtrArray) names = NULL;
-  const VfioFunction *function;
+  const VfioFunction *function = NULL;
+  const VfioMediated *mediated = NULL;
   GError *error = NULL;
   int status;
 
@@ -230,12 +261,21 @@ cli_pci_attach (Cli *cli, int argc, char **argv)
   machine = cli_find (cli, arguments[0], &status);
   if (machine == NULL || (inventory = cli_pci_read (cli, NULL, &status)) == NULL)
     return status;
-  function = cli_pci_find (cli, inventory, arguments[1], &status);
-  if (function == NULL)
+  if (g_uuid_string_is_valid (arguments[1]))
+    {
+      mediated = vfio_inventory_find_mediated (inventory, arguments[1], NULL);
+      if (mediated == NULL)
+        {
+          cli_say ("This host has no virtual device %s; \"alcove pci list\" shows what it has",
+                   arguments[1]);
+          return ALCOVE_EXIT_FAILED;
+        }
+    }
+  else if ((function = cli_pci_find (cli, inventory, arguments[1], &status)) == NULL)
     return status;
-  if (function->bridge || function->card->functions->len > FUNCTIONS_MAX)
+  if (function != NULL && (function->bridge || function->card->functions->len > FUNCTIONS_MAX))
     return cli_usage (cli, "%s is a bridge: only what is behind it can be attached", function->id);
-  names = attach_card (machine, &attach, function, &error);
+  names = attach_card (machine, &attach, function, mediated, &error);
   if (names == NULL)
     return cli_fail (cli, error);
   for (guint i = 0; i < names->len; i++)

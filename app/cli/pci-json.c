@@ -133,6 +133,37 @@ add_things (JsonObject *object, const VfioFunction *function)
   json_object_set_array_member (object, "disks", disks);
 }
 
+static void
+add_mediated (JsonObject *object, const VfioFunction *function)
+{
+  JsonArray *types = json_array_new (), *made = json_array_new ();
+
+  for (guint i = 0; i < function->mediated_types->len; i++)
+    {
+      const VfioMediatedType *type = g_ptr_array_index (function->mediated_types, i);
+      JsonObject *o = json_object_new ();
+
+      json_object_set_string_member (o, "id", type->id);
+      set_text (o, "name", type->name);
+      set_text (o, "description", type->description);
+      json_object_set_int_member (o, "available", type->available);
+      json_array_add_object_element (types, o);
+    }
+  for (guint i = 0; i < function->mediated->len; i++)
+    {
+      const VfioMediated *mediated = g_ptr_array_index (function->mediated, i);
+      JsonObject *o = json_object_new ();
+
+      json_object_set_string_member (o, "uuid", mediated->uuid);
+      json_object_set_string_member (o, "type", mediated->type);
+      if (mediated->group >= 0)
+        json_object_set_int_member (o, "group", mediated->group);
+      json_array_add_object_element (made, o);
+    }
+  json_object_set_array_member (object, "mediated-types", types);
+  json_object_set_array_member (object, "mediated-devices", made);
+}
+
 static JsonObject *
 function_to_json (const VfioFunction *function)
 {
@@ -185,7 +216,7 @@ function_to_json (const VfioFunction *function)
     }
   if (function->is_vf)
     set_address (object, "physical-function", function->physfn);
-  set_words (object, "mdev-types", function->mdev_types);
+  add_mediated (object, function);
   if (function->numa_node >= 0)
     json_object_set_int_member (object, "numa-node", function->numa_node);
   return object;

@@ -27,6 +27,7 @@ static const CliVerb pci_verbs[] = {
     "given: where each is now, and while the machine runs, what it says of them.",
     cli_pci_list },
   { "pci attach", "NAME ADDRESS", "give a machine a card of the host",
+    "ADDRESS: also the UUID of a virtual device that a driver made (alcove pci list).\n"
     "All functions of the card go together, into one slot of the guest. A machine that runs gets "
     "it at "
     "once: then its functions must be ready (alcove pci bind).",
@@ -139,6 +140,38 @@ holders_text (const VfioFunction *function)
 }
 
 static void
+add_cells (GPtrArray *cells, const char *address, int group, char *name)
+{
+  g_ptr_array_add (cells, g_strdup (address));
+  g_ptr_array_add (cells, group < 0 ? g_strdup ("-") : g_strdup_printf ("%d", group));
+  g_ptr_array_add (cells, g_strdup ("-"));
+  g_ptr_array_add (cells, g_strdup ("-"));
+  g_ptr_array_add (cells, name);
+}
+
+/* Below the function whose driver shares it: what is there, and what can be made. */
+static void
+add_mediated (GPtrArray *cells, const VfioFunction *function)
+{
+  for (guint i = 0; i < function->mediated->len; i++)
+    {
+      const VfioMediated *mediated = g_ptr_array_index (function->mediated, i);
+
+      add_cells (cells, mediated->uuid, mediated->group,
+                 g_strdup_printf ("%s of %s", mediated->type, function->id));
+    }
+  for (guint i = 0; i < function->mediated_types->len; i++)
+    {
+      const VfioMediatedType *type = g_ptr_array_index (function->mediated_types, i);
+
+      add_cells (cells, "+", -1,
+                 g_strdup_printf ("%s of %s: %u can be made (%s)",
+                                  type->name != NULL ? type->name : type->id, function->id,
+                                  type->available, type->id));
+    }
+}
+
+static void
 print_table (const VfioInventory *inventory, gboolean all)
 {
   g_autoptr (GPtrArray) cells = g_ptr_array_new_with_free_func (g_free);
@@ -160,6 +193,7 @@ print_table (const VfioInventory *inventory, gboolean all)
       g_ptr_array_add (cells, g_strdup (function->driver != NULL ? function->driver : "-"));
       g_ptr_array_add (cells, users != NULL ? users : g_strdup ("-"));
       g_ptr_array_add (cells, g_strdup (function->name));
+      add_mediated (cells, function);
     }
   cli_print_table (cells, G_N_ELEMENTS (heads));
 }

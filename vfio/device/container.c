@@ -96,6 +96,13 @@ vfio_container_set_open_error (GError **error, int r, const char *path, const ch
                      "Alcove's udev rule (70-alcove-vfio.rules), restart the computer, and be a "
                      "member of the group kvm, as for /dev/kvm",
                      name);
+      /* Nobody takes a virtual device from a driver, so nothing hands its file out either. */
+      else if (g_uuid_string_is_valid (name))
+        g_set_error (
+            error, VMM_ERROR, VMM_ERROR_PERMISSION,
+            "You may not open %s, which the virtual device %s needs: give yourself the right "
+            "to it (sudo chown), or start the machine as a user who has it",
+            path, name);
       else
         g_set_error (
             error, VMM_ERROR, VMM_ERROR_PERMISSION,

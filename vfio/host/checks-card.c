@@ -296,11 +296,91 @@ add_split (VfioJudge *judge, const VfioFunction *function)
       check->command = g_strdup_printf ("echo 1 | sudo tee %s/sriov_numvfs", function->path);
       check->undo = g_strdup_printf ("echo 0 | sudo tee %s/sriov_numvfs", function->path);
     }
-  if (function->mdev_types != NULL && function->mdev_types[0] != NULL)
-    host_check_add (
-        judge->verdict->checks, "mediated", _ ("Can be shared"), HOST_SEVERITY_OK, function,
-        g_strdup_printf (_ ("Its driver can make virtual devices (%s)"), function->mdev_types[0]),
-        g_strdup (_ ("Each can be given to a machine while the host keeps the card")));
+}
+
+/* "GVTg_V5_4 (2 more), GVTg_V5_8 (none left)" (transfer full) */
+static char *
+describe_types (const VfioFunction *function)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  for (guint i = 0; i < function->mediated_types->len; i++)
+    {
+      const VfioMediatedType *type = g_ptr_array_index (function->mediated_types, i);
+
+      g_string_append_printf (text, "%s%s ", i > 0 ? ", " : "",
+                              type->name != NULL ? type->name : type->id);
+      if (type->available == 0)
+        g_string_append (text, _ ("(none left)"));
+      else
+        g_string_append_printf (text, _ ("(%u can be made)"), type->available);
+      if (i == 4 && function->mediated_types->len > 5)
+        {
+          g_string_append (text, ", …");
+          break;
+        }
+    }
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+static const VfioMediatedType *
+find_available (const VfioFunction *function)
+{
+  for (guint i = 0; i < function->mediated_types->len; i++)
+    {
+      const VfioMediatedType *type = g_ptr_array_index (function->mediated_types, i);
+
+      if (type->available > 0)
+        return type;
+    }
+  return NULL;
+}
+
+/* What a driver shares without SR-IOV. */
+static void
+add_mediated (VfioJudge *judge, const VfioFunction *function)
+{
+  g_autofree char *types = describe_types (function);
+  const VfioMediatedType *available = find_available (function);
+  VfioCheck *check;
+
+  if (function->mediated_types->len > 0)
+    {
+      check = host_check_add (
+          judge->verdict->checks, "mediated", _ ("Can be shared"), HOST_SEVERITY_OK, function,
+          g_strdup_printf (_ ("Its driver can make virtual devices: %s"), types),
+          g_strdup (_ ("Each can be given to a machine while the host keeps the card")));
+      if (available != NULL)
+        {
+          g_autofree char *uuid = g_uuid_string_random ();
+
+          check->remedy = g_strdup (_ ("To make one"));
+          check->command = g_strdup_printf ("echo %s | sudo tee %s/mdev_supported_types/%s/create",
+                                            uuid, function->path, available->id);
+          check->undo = g_strdup_printf ("echo 1 | sudo tee /sys/bus/mdev/devices/%s/remove", uuid);
+        }
+    }
+  if (function->mediated->len > 0)
+    {
+      g_autoptr (GString) commands = g_string_new (NULL);
+      const VfioMediated *first = g_ptr_array_index (function->mediated, 0);
+
+      for (guint i = 0; i < function->mediated->len; i++)
+        g_string_append_printf (commands, "%secho 1 | sudo tee /sys/bus/mdev/devices/%s/remove",
+                                i > 0 ? "\n" : "",
+                                ((VfioMediated *)g_ptr_array_index (function->mediated, i))->uuid);
+      check = host_check_add (
+          judge->verdict->checks, "mediated-there", _ ("Shared with machines"), HOST_SEVERITY_STEP,
+          function,
+          g_strdup_printf (g_dngettext (GETTEXT_PACKAGE,
+                                        "%s (%s) is shared: %u virtual device is there (%s)",
+                                        "%s (%s) is shared: %u virtual devices are there (%s, …)",
+                                        function->mediated->len),
+                           function->name, function->id, function->mediated->len, first->uuid),
+          g_strdup (_ ("They end when the whole device goes to a machine")));
+      check->remedy = g_strdup (_ ("Give the machine one of them, or take them away first"));
+      check->command = g_string_free (g_steal_pointer (&commands), FALSE);
+    }
 }
 
 static void
@@ -343,6 +423,7 @@ host_checks_add_card (VfioJudge *judge)
     {
       add_bars (judge, g_ptr_array_index (own, i));
       add_split (judge, g_ptr_array_index (own, i));
+      add_mediated (judge, g_ptr_array_index (own, i));
       add_vf (judge, g_ptr_array_index (own, i));
     }
   add_window (judge);

@@ -245,12 +245,11 @@ read_parts (VfioTree *tree, VfioFunction *function)
 {
   g_autofree char *physfn = path_in (function, "physfn");
   g_autofree char *of = vfio_tree_read_link_name (tree, physfn);
-  g_autofree char *mdev = path_in (function, "mdev_supported_types");
 
   function->is_vf = of != NULL && vfio_address_parse (of, &function->physfn);
   function->sriov_total = (guint)MIN (number_in (tree, function, "sriov_totalvfs", 0), 65535);
   function->sriov_on = (guint)MIN (number_in (tree, function, "sriov_numvfs", 0), 65535);
-  function->mdev_types = vfio_tree_list (tree, mdev);
+  host_mediated_read (tree, function);
 }
 
 static void
@@ -379,6 +378,7 @@ host_function_free (gpointer data)
   g_ptr_array_unref (function->holders);
   g_ptr_array_unref (function->nets);
   g_ptr_array_unref (function->disks);
-  g_strfreev (function->mdev_types);
+  g_ptr_array_unref (function->mediated_types);
+  g_ptr_array_unref (function->mediated);
   g_free (function);
 }

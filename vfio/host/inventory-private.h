@@ -18,6 +18,9 @@ guint host_function_parse_speed (const char *text);
 /* inventory.c: the text of a group's reserved_regions. */
 void host_group_parse_reserved (VfioGroup *group, const char *text);
 
+/* mediated.c: what the function's driver can share it as. */
+void host_mediated_read (VfioTree *tree, VfioFunction *function);
+
 /* names.c: fills the names of all from pci.ids and the classes. */
 void host_names_fill (VfioTree *tree, GPtrArray *functions);
 /* text: pci.ids; the part that tests and the fuzzer reach. */

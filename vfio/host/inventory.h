@@ -65,6 +65,23 @@ typedef struct
   gboolean swap; /* swap space lies on it */
 } VfioDisk;
 
+/* A kind of mediated device: virtual functions that a driver makes by itself, without SR-IOV. */
+typedef struct
+{
+  char *id;          /* the folder's name: "i915-GVTg_V5_4" */
+  char *name;        /* (nullable) "GVTg_V5_4" */
+  char *description; /* (nullable) the driver's own words, one line */
+  guint available;   /* how many more can be made */
+} VfioMediatedType;
+
+/* One that is there; given to a machine by its UUID. */
+typedef struct
+{
+  char *uuid;
+  char *type; /* its kind's name, or id */
+  int group;  /* -1: none, so it cannot be opened */
+} VfioMediated;
+
 struct _VfioFunction
 {
   VfioAddress address;
@@ -116,9 +133,10 @@ struct _VfioFunction
 
   guint sriov_total, sriov_on; /* virtual functions: possible, present */
   gboolean is_vf;
-  VfioAddress physfn; /* of a virtual function */
-  char **mdev_types;  /* (nullable) */
-  int numa_node;      /* -1 none */
+  VfioAddress physfn;        /* of a virtual function */
+  GPtrArray *mediated_types; /* (element-type VfioMediatedType), by id; may be empty */
+  GPtrArray *mediated;       /* (element-type VfioMediated) that are there; may be empty */
+  int numa_node;             /* -1 none */
 };
 
 typedef struct
@@ -245,6 +263,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VfioInventory, vfio_inventory_free)
 /* (transfer none) (nullable): NULL when there is none. */
 VfioFunction *vfio_inventory_find (const VfioInventory *inventory, VfioAddress address);
 VfioGroup *vfio_inventory_find_group (const VfioInventory *inventory, guint id);
+/* (transfer none) (nullable); ret_parent: (nullable) the function whose driver made it. */
+const VfioMediated *vfio_inventory_find_mediated (const VfioInventory *inventory,
+                                                  const char *uuid,
+                                                  const VfioFunction **ret_parent);
 VfioCard *vfio_inventory_find_card (const VfioInventory *inventory, VfioAddress any_function);
 
 /**

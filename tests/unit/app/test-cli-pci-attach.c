@@ -116,6 +116,23 @@ test_attach (void)
   g_unsetenv ("ALCOVE_HOST_ROOT");
 }
 
+/* A virtual device that a driver made goes by its UUID. */
+static void
+test_mediated (void)
+{
+  g_autoptr (FakeHost) host = fake_host_new ("laptop", FAKE_MEDIATED_THERE);
+
+  g_setenv ("ALCOVE_HOST_ROOT", host->folder, TRUE);
+  assert_run (0, "pci attach gamer " FAKE_MEDIATED_UUID, "virtual\n", NULL);
+  assert_place (FAKE_MEDIATED_UUID, "01:00.0");
+  assert_run (1, "pci attach gamer " FAKE_MEDIATED_UUID, NULL, "already");
+  assert_run (0, "pci detach gamer " FAKE_MEDIATED_UUID, NULL, NULL);
+  assert_place (FAKE_MEDIATED_UUID, NULL);
+  assert_run (1, "pci attach gamer 22222222-2222-4333-8444-555555555555", NULL,
+              "no virtual device");
+  g_unsetenv ("ALCOVE_HOST_ROOT");
+}
+
 static void
 test_mistakes (void)
 {
@@ -142,6 +159,7 @@ main (int argc, char **argv)
   app_dirs_init ();
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/cli-pci-attach/attach", test_attach);
+  g_test_add_func ("/cli-pci-attach/mediated", test_mediated);
   g_test_add_func ("/cli-pci-attach/mistakes", test_mistakes);
   status = g_test_run ();
   app_dirs_finish ();

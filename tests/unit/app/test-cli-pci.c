@@ -104,6 +104,41 @@ test_check (void)
   g_assert_cmpuint (json_array_get_length (json_object_get_array_member (card, "takes")), ==, 2);
 }
 
+/* What a driver shares: kinds, and one that was made. */
+static void
+test_mediated (void)
+{
+  g_autoptr (FakeHost) host = fake_host_new ("laptop", FAKE_MEDIATED_THERE);
+  g_autoptr (JsonNode) node = NULL;
+  JsonArray *functions, *types = NULL, *made = NULL;
+
+  assert_output (host, "list", 0,
+                 (const char *[]){ FAKE_MEDIATED_UUID "  40     -", "GVTg_V5_4 of 0000:00:02.0\n",
+                                   "GVTg_V5_4 of 0000:00:02.0: 2 can be made (i915-GVTg_V5_4)",
+                                   "i915-GVTg_V5_8 of 0000:00:02.0: 0 can be made", NULL });
+  assert_output (host, "check 00:02.0", 1,
+                 (const char *[]){ "GVTg_V5_4 (2 can be made), i915-GVTg_V5_8 (none left)",
+                                   "/sys/bus/mdev/devices/" FAKE_MEDIATED_UUID "/remove", NULL });
+  functions = json_object_get_array_member (run_json (host, "list --json", 0, &node), "functions");
+  for (guint i = 0; i < json_array_get_length (functions); i++)
+    {
+      JsonObject *function = json_array_get_object_element (functions, i);
+
+      if (strcmp (json_object_get_string_member (function, "address"), "0000:00:02.0") != 0)
+        continue;
+      types = json_object_get_array_member (function, "mediated-types");
+      made = json_object_get_array_member (function, "mediated-devices");
+    }
+  g_assert_cmpuint (json_array_get_length (types), ==, 2); /* the third kind is no PCI function */
+  g_assert_cmpint (
+      json_object_get_int_member (json_array_get_object_element (types, 0), "available"), ==, 2);
+  g_assert_cmpuint (json_array_get_length (made), ==, 1);
+  g_assert_cmpstr (json_object_get_string_member (json_array_get_object_element (made, 0), "uuid"),
+                   ==, FAKE_MEDIATED_UUID);
+  g_assert_cmpint (json_object_get_int_member (json_array_get_object_element (made, 0), "group"),
+                   ==, 40);
+}
+
 static void
 test_bare (void)
 {
@@ -123,5 +158,6 @@ main (int argc, char **argv)
   g_test_add_func ("/app/cli-pci/list", test_list);
   g_test_add_func ("/app/cli-pci/check", test_check);
   g_test_add_func ("/app/cli-pci/bare", test_bare);
+  g_test_add_func ("/app/cli-pci/mediated", test_mediated);
   return g_test_run ();
 }

@@ -383,6 +383,9 @@ test_mediated (Fixture *f, gconstpointer data)
                        uuid, "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001", &error);
   g_assert_null (device);
   g_assert_nonnull (strstr (error->message, uuid));
+  f->fake.no_permission = TRUE;
+  assert_refused_as (f, uuid, NULL, VMM_ERROR_PERMISSION, "chown");
+  f->fake.no_permission = FALSE;
   mdev->vanished = TRUE;
   assert_refused_as (f, uuid, NULL, VMM_ERROR_NOT_FOUND, "Make it again");
 }
