@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -15,12 +15,14 @@
 
 #define STATUS_MAX 4096
 
-/* Has the process that the descriptor stands for ended? While it has not, its number is nobody
- * else's. */
+/* Has the process that the descriptor stands for not ended? Its number is nobody else's then. No
+ * signal is sent for this: that would take CAP_KILL, which the helper has not. pidfd_open(2). */
 static gboolean
 is_alive (int pidfd)
 {
-  return syscall (SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0;
+  struct pollfd fd = { .fd = pidfd, .events = POLLIN };
+
+  return poll (&fd, 1, 0) == 0;
 }
 
 /* All four ids: a process between two users is nobody's. */

@@ -6,6 +6,8 @@ who may and who may not."""
 
 import json
 import os
+import re
+import resource
 import shutil
 import signal
 import stat
@@ -14,7 +16,7 @@ import sys
 import time
 
 import hostpci
-from guestlab import BUILD, Suite
+from guestlab import BUILD, Machine, Suite
 
 PROGRAM = os.path.join(BUILD, 'app', 'programs', 'alcove')
 LEDGER = '/run/alcove/bindings'
@@ -28,6 +30,28 @@ RULES = '''polkit.addRule(function(action, subject) {
     return subject.user == "%s" ? polkit.Result.YES : polkit.Result.NO;
 });
 ''' % FRIEND
+UNIT = os.path.join(BUILD, 'data', 'alcove-helper.service')
+CAPABILITY_BITS = {'CAP_CHOWN': 0, 'CAP_DAC_READ_SEARCH': 2, 'CAP_FOWNER': 3, 'CAP_SYS_PTRACE': 19,
+                   'CAP_SYS_RESOURCE': 24}     # linux/capability.h
+# No systemd runs here: the bus starts the helper through this, which confines it as the unit has it
+# (but for the filter on system calls): all is read-only but /dev, /proc, /sys and /run/alcove, /home
+# and /root are empty, /tmp is its own; those capabilities, and none to be gained.
+CONFINED = '''#!/bin/sh
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+mkdir -p /run/alcove
+exec unshare --mount --propagation private sh -c '
+  for d in /home /root /tmp; do mount -t tmpfs -o mode=0755 none $d; done
+  mount --bind /run/alcove /run/alcove
+  cut -d" " -f5 /proc/self/mountinfo | sort -u | while read -r at; do
+    case $at in
+      /dev | /dev/* | /proc | /proc/* | /sys | /sys/* | /run/alcove | /tmp) ;;
+      *) mount -o remount,bind,ro "$at" || echo "$at stays writable" >&2 ;;
+    esac
+  done
+  exec setpriv --bounding-set=-all,%s --inh-caps=-all --no-new-privs %s/alcove-helper'
+'''
+PAYLOAD = os.path.join(BUILD, 'tests', 'guests', 'payload', 'nvme.elf')
 # A user's process that takes a device for as long as it lives, opens its group, and waits.
 TAKER = '''
 import os, sys, time
@@ -213,9 +237,16 @@ class Bus:
                 (os.path.join(BUILD, 'app', 'programs', 'alcove-vmm'), LIBEXEC)):
             os.makedirs(to, exist_ok=True)
             shutil.copy(file, to)
+        with open(UNIT, encoding='utf-8') as f:
+            unit = dict(line.rstrip().split('=', 1) for line in f if re.match(r'\w+=', line))
+        self.capabilities = unit['CapabilityBoundingSet'].split()
+        with open(f'{LIBEXEC}/alcove-helper-confined', 'w', encoding='utf-8') as f:
+            f.write(CONFINED % (','.join('+' + c[len('CAP_'):].lower() for c in self.capabilities),
+                                LIBEXEC))
+            os.fchmod(f.fileno(), 0o755)
         with open('/usr/share/dbus-1/system-services/io.github.alcove_vm.Helper1.service', 'r+',
                   encoding='utf-8') as f:
-            text = '\n'.join(f'Exec={LIBEXEC}/alcove-helper' if line.startswith('Exec=') else line
+            text = '\n'.join(f'Exec={LIBEXEC}/alcove-helper-confined' if line.startswith('Exec=') else line
                              for line in f.read().split('\n'))
             f.seek(0)
             f.truncate()
@@ -258,7 +289,9 @@ def helper(suite, at):
     bus = Bus(suite)
     try:
         users(suite, at, bus, before)
+        confined(suite, bus)
         gone(suite, at, bus, before)
+        machine(suite, at, bus, before)
     finally:
         bus.stop()
     text = bus.text()
@@ -289,6 +322,100 @@ def users(suite, at, bus, before):
     status, _, said = alcove('release', user=FRIEND)
     suite.ok(status == 0, 'its user gives it back', said)
     same(suite, before, 'every driver has its device again')
+
+
+def helper_process():
+    """The helper's process, and what the kernel says of its rights."""
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            if os.path.basename(os.readlink(f'/proc/{pid}/exe')) == 'alcove-helper':
+                with open(f'/proc/{pid}/status', encoding='ascii') as f:
+                    return pid, dict(line.rstrip('\n').split(':\t', 1) for line in f if ':\t' in line)
+        except OSError:
+            pass
+    return None, {}
+
+
+def confined(suite, bus):
+    """The helper that has just done all that had no more rights than its unit gives."""
+    pid, status = helper_process()
+    wanted = sum(1 << CAPABILITY_BITS[c] for c in bus.capabilities)
+    found = {k: int(status.get(k, '0'), 16) for k in ('CapEff', 'CapPrm', 'CapBnd')}
+    suite.ok(set(found.values()) == {wanted} and status.get('NoNewPrivs') == '1' and
+             int(status['CapInh'], 16) == int(status['CapAmb'], 16) == 0,
+             "the helper works with its unit's capabilities, and with no more",
+             f'{found}, not {wanted:#x}: {status}')
+    writable = []
+    if pid:
+        with open(f'/proc/{pid}/mountinfo', encoding='utf-8') as f:
+            writable = [line.split()[4] for line in f if 'rw' in line.split()[5].split(',')]
+    suite.ok(pid and not [w for w in writable if
+                          not re.match('/(dev|proc|sys|tmp|run/alcove|home|root)(/|$)', w)],
+             'and with a file system that is read-only where its unit has it so', writable)
+
+
+def user_process(uid, kib):
+    """For a child: this user, who may lock so much memory."""
+    def change():
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (kib << 10, kib << 10))
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+    return change
+
+
+def machine(suite, at, bus, before):
+    """A user's machine with a card of the host: alcove-vmm gets it from the helper by itself."""
+    disk = at['nvme0']
+    for path in ('/dev/kvm', '/dev/vfio/vfio'):
+        os.chmod(path, 0o666)
+    os.chmod(suite.folder, 0o755)
+    for user in (STRANGER, FRIEND):
+        uid = int(subprocess.check_output(['id', '-u', user], text=True))
+        guest = Machine(suite, user, {
+            'memory': 64, 'firmware': 'none', 'debug-exit': '0xf4', 'on-triple-fault': 'stop',
+            'kernel': PAYLOAD, 'cmdline': 'stay'},
+            [('pci card', {'host': disk, 'address': '01:00.0'})])
+        guest.runtime = os.path.join(guest.folder, 'run')
+        for path in (guest.folder, guest.conf, guest.serial_path):
+            os.chown(path, uid, uid)
+        with guest:
+            guest.spawn([f'{LIBEXEC}/alcove-vmm', '--conf', guest.conf, '--runtime-dir',
+                         guest.runtime], preexec_fn=user_process(uid, 64))
+            if user == STRANGER:
+                status = guest.wait_exit(30)
+                said = guest.messages()
+                suite.ok(status == 1 and 'polkit' in said and 'pci card' in said,
+                         'who may not gets no machine with the card, and is told why',
+                         f'{status} {said}\n{bus.text()}')
+                same(suite, before, 'and nothing was changed')
+                continue
+            lives(suite, guest, disk, uid, bus)
+            guest.process.send_signal(signal.SIGKILL)
+            guest.wait_exit(10)
+        hostpci.wait(lambda: not ledger(), 30, 'giving back')
+        same(suite, before, 'killed: its driver has the card again, by nobody\'s doing')
+
+
+def lives(suite, guest, disk, uid, bus):
+    try:
+        guest.wait_serial('^STAYS', 60)
+    except TimeoutError:
+        suite.ok(False, "a user's machine runs with the card", guest.messages() + bus.text())
+        return
+    group = hostpci.group(disk)
+    nodes = [os.stat(f'/dev/vfio/{group}').st_uid]
+    with open(f'/proc/{guest.process.pid}/limits', encoding='ascii') as f:
+        limit = next(line for line in f if line.startswith('Max locked memory')).split()[3]
+    with open(f'{LEDGER}/function-{disk}', encoding='ascii') as f:
+        record = dict(line.rstrip().split('=', 1) for line in f if '=' in line)
+    suite.ok('SERIAL LAB-NVME' in guest.serial() and hostpci.driver(disk) == 'vfio-pci' and
+             nodes == [uid] and int(limit) >= 64 << 20,
+             "a user's machine gets the card from the helper and works with it",
+             f'{nodes} {limit}\n{guest.serial()}\n{bus.text()}')
+    suite.ok(record['uid'] == str(uid) and record['owner'].startswith(':') and
+             record['driver'] == 'nvme', 'the ledger says whose it is, with whose end it goes back',
+             record)
 
 
 def gone(suite, at, bus, before):
