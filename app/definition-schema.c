@@ -96,6 +96,12 @@ static const AlcoveKeySpec machine_keys[] = {
     .offset = MACHINE (invariant_tsc),
     .fallback = "true",
     .help = "shows the invariant TSC when the host has it" },
+  { .name = "pci-p2p",
+    .type = ALCOVE_KEY_BOOLEAN,
+    .offset = MACHINE (pci_p2p),
+    .fallback = "false",
+    .help = "devices that are passed through reach each other's memory, where this computer can; "
+            "large cards start slower" },
   { .name = "unknown-msr",
     .type = ALCOVE_KEY_WORD,
     .offset = MACHINE (unknown_msr),

@@ -101,7 +101,8 @@ typedef struct
   guint cpus;                    /* 1..255 */
   guint sockets, cores, threads; /* product = cpus; all 0: one socket of cpus cores */
   AlcoveCpuLevel cpu;
-  gboolean nested; /* show VMX or SVM */
+  gboolean nested;  /* show VMX or SVM */
+  gboolean pci_p2p; /* [pci] devices reach each other's memory */
   gboolean hide_hypervisor;
   gboolean invariant_tsc; /* shown when the host has it */
   AlcoveUnknownMsr unknown_msr;

@@ -15,7 +15,9 @@ static void G_GNUC_PRINTF (2, 3) note (RunnerPci *pci, const char *format, ...)
   va_list args;
 
   va_start (args, format);
+  g_mutex_lock (&pci->notes_lock);
   g_ptr_array_add (pci->notes, g_strdup_vprintf (format, args));
+  g_mutex_unlock (&pci->notes_lock);
   va_end (args);
 }
 

@@ -39,12 +39,21 @@ on_changed (gpointer user_data)
 static GVariant *
 list_notes (RunnerPci *pci)
 {
-  GVariant *notes;
+  g_autoptr (GPtrArray) notes = g_ptr_array_new ();
+  GVariant *list;
+  VfioP2p p2p;
 
+  vfio_container_get_p2p (pci->machine->vfio, &p2p);
   g_mutex_lock (&pci->notes_lock);
-  notes = g_variant_new_strv ((const char *const *)pci->notes->pdata, (gssize)pci->notes->len);
+  g_ptr_array_extend (notes, pci->notes, NULL, NULL);
+  if (p2p.on && p2p.n_failed > 0 && pci->machine->pcis->len > 1)
+    g_ptr_array_add (notes,
+                     (gpointer) "Not all devices of this machine reach each other's memory, as "
+                                "pci-p2p=true would have it: this computer's kernel or IOMMU "
+                                "does not take some of it");
+  list = g_variant_new_strv ((const char *const *)notes->pdata, (gssize)notes->len);
   g_mutex_unlock (&pci->notes_lock);
-  return notes;
+  return list;
 }
 
 static gboolean
@@ -194,6 +203,8 @@ runner_passthrough_make (RunnerMachine *self, const AlcovePciConfig *config, GEr
       self->vfio_kernel = vfio_kernel_new ();
       self->vfio =
           vfio_container_new (vmm_vm_get_machine (self->vm), self->vfio_kernel, VFIO_WAY_AUTO);
+      vfio_container_set_p2p (self->vfio,
+                              alcove_definition_get_machine (self->definition)->pci_p2p);
     }
   if (!read_rom (config, &rom, error) || !runner_passthrough_get_card (self, config, error))
     return NULL;

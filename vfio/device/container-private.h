@@ -47,6 +47,9 @@ struct _VfioContainer
   GArray *ranges;   /* VfioRange, ascending; empty: the kernel does not say */
   guint64 n_mapped; /* bytes */
   guint64 n_ram;    /* bytes when the first device came */
+  gboolean p2p;     /* fixed while a device is open */
+  GArray *peers;    /* BARs that are mapped: container-peers.c */
+  guint64 n_peers_failed;
   /* groups */
   int fd;         /* /dev/vfio/vfio or /dev/iommu; -1 */
   GArray *groups; /* VfioOpenGroup */
@@ -62,6 +65,14 @@ vfio_ioctl (VfioContainer *container, int fd, gulong request, gpointer argument)
 {
   return container->kernel->ops->ioctl (container->kernel, fd, request, argument);
 }
+
+/* All of it; lock is held. */
+gboolean vfio_container_is_reachable (VfioContainer *container, guint64 first, guint64 last);
+
+/* container-peers.c: BARs of devices as they are mapped for the guest. Nothing for other memory. */
+GArray *vfio_container_new_peers (void);
+void vfio_container_map_peer (VfioContainer *container, VmmMapping *mapping);
+void vfio_container_unmap_peer (VfioContainer *container, VmmMapping *mapping);
 
 /* Messages of open(2) for the files below /dev. */
 gboolean vfio_container_set_open_error (GError **error, int r, const char *path, const char *name);

@@ -15,6 +15,7 @@ vfio_container_new (VmmMachine *machine, VfioKernel *kernel, VfioWay way)
   container->wanted = way;
   container->fd = -1;
   container->ranges = g_array_new (FALSE, TRUE, sizeof (VfioRange));
+  container->peers = vfio_container_new_peers ();
   container->groups = g_array_new (FALSE, TRUE, sizeof (VfioOpenGroup));
   g_mutex_init (&container->lock);
   return container;
@@ -27,6 +28,7 @@ vfio_container_free (VfioContainer *container)
     return;
   g_assert (container->n_devices == 0 && container->fd < 0);
   g_array_unref (container->ranges);
+  g_array_unref (container->peers);
   g_array_unref (container->groups);
   g_mutex_clear (&container->lock);
   g_free (container);
@@ -186,9 +188,8 @@ is_dma_memory (VmmMapping *mapping)
           (VMM_RAM_DEVICE | VMM_RAM_IO)) == 0;
 }
 
-/* lock is held. */
-static gboolean
-is_reachable (VfioContainer *container, guint64 first, guint64 last)
+gboolean
+vfio_container_is_reachable (VfioContainer *container, guint64 first, guint64 last)
 {
   if (container->ranges->len == 0)
     return TRUE;
@@ -267,9 +268,12 @@ on_map (gpointer user_data, VmmMapping *mapping, GError **error)
   int r = 0;
 
   if (!is_dma_memory (mapping))
-    return TRUE;
+    {
+      vfio_container_map_peer (container, mapping);
+      return TRUE;
+    }
   g_mutex_lock (&container->lock);
-  ok = is_reachable (container, gpa, gpa + length - 1);
+  ok = vfio_container_is_reachable (container, gpa, gpa + length - 1);
   if (ok)
     {
       r = container->ops->map (container, gpa,
@@ -304,7 +308,10 @@ on_unmap (gpointer user_data, VmmMapping *mapping)
   guint64 length = vmm_mapping_get_length (mapping);
 
   if (!is_dma_memory (mapping))
-    return;
+    {
+      vfio_container_unmap_peer (container, mapping);
+      return;
+    }
   g_mutex_lock (&container->lock);
   if (container->ops->unmap (container, vmm_mapping_get_gpa (mapping).value, length) >= 0)
     container->n_mapped -= MIN (length, container->n_mapped);
@@ -356,7 +363,8 @@ find_outside (VmmMapping *mapping, gpointer user_data)
   guint64 gpa = vmm_mapping_get_gpa (mapping).value;
   guint64 last = gpa + vmm_mapping_get_length (mapping) - 1;
 
-  if (outside->found || !is_dma_memory (mapping) || is_reachable (outside->container, gpa, last))
+  if (outside->found || !is_dma_memory (mapping) ||
+      vfio_container_is_reachable (outside->container, gpa, last))
     return;
   outside->first = gpa;
   outside->last = last;

@@ -64,5 +64,16 @@ void vfio_container_close (VfioContainer *container, const VfioOpen *open);
 int vfio_container_get_group_fds (
     VfioContainer *container, const int *groups, guint n_groups, gint32 *ret_fds, guint max);
 
-/* Bytes mapped now. */
+/* Devices reach each other's memory, where the kernel and the IOMMU have that: it fails without any
+ * error. Before the first function is opened. */
+void vfio_container_set_p2p (VfioContainer *container, gboolean on);
+typedef struct
+{
+  gboolean on;
+  guint64 n_mapped; /* bytes of devices, now */
+  guint64 n_failed; /* parts that could not be mapped, so far */
+} VfioP2p;
+void vfio_container_get_p2p (VfioContainer *container, VfioP2p *ret);
+
+/* Bytes of RAM mapped now. */
 guint64 vfio_container_get_n_mapped (VfioContainer *container);

@@ -161,11 +161,16 @@ vfio_pci_unmap_slots (VfioPci *pci)
 void
 vfio_pci_update_slots (VfioPci *pci)
 {
+  /* While it is switched off the BARs lose their places one after the other: those that still have
+   * one are not decoded any more. */
+  gboolean decodes =
+      (pci_device_get_config (&pci->parent, PCI_COMMAND, 2) & PCI_COMMAND_MEMORY) != 0;
+
   for (guint i = 0; i < PCI_ALCOVE_N_BARS; i++)
     {
       VfioPciBar *bar = &pci->host.bars[i];
 
-      if (bar->base == PCI_BAR_UNMAPPED || pci->host.asleep || pci->host.intx_trapped)
+      if (!decodes || bar->base == PCI_BAR_UNMAPPED || pci->host.asleep || pci->host.intx_trapped)
         unmap_bar (pci, bar);
       else
         map_bar (bar);

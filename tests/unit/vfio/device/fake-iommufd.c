@@ -46,9 +46,31 @@ sum_maps (FakeKernel *fake)
   return sum;
 }
 
+static gboolean
+is_bar (FakeKernel *fake, gconstpointer address)
+{
+  for (guint i = 0; i < fake->bars->len; i++)
+    {
+      const FakeMap *bar = &g_array_index (fake->bars, FakeMap, i);
+
+      if ((guintptr)address >= (guintptr)bar->address &&
+          (guintptr)address - (guintptr)bar->address < bar->length)
+        return TRUE;
+    }
+  return FALSE;
+}
+
+/* Registers of devices are no pages: vfio_iommu_type1 maps them without counting them against the
+ * limit, iommufd (pin_user_pages) refuses. */
 int
 fake_kernel_add_map (FakeKernel *fake, FakeMap map, gboolean pinned)
 {
+  if (is_bar (fake, map.address))
+    {
+      if (fake->no_p2p || map.ioas != 0)
+        return -EFAULT;
+      pinned = FALSE;
+    }
   if (pinned && fake->memlock != 0 && sum_maps (fake) + map.length > fake->memlock)
     return -ENOMEM;
   g_array_append_val (fake->maps, map);

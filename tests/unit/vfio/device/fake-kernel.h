@@ -104,6 +104,7 @@ typedef struct
   gboolean not_viable, no_permission, busy;
   gboolean no_msi_isolation;
   FakeBind bind;
+  gboolean no_p2p;     /* registers of devices cannot be mapped for DMA */
   gboolean no_entries; /* the limit on mappings is used up */
   guint64 memlock;     /* bytes; 0: no limit */
   struct
@@ -119,6 +120,7 @@ typedef struct
   guint n_calls;
 
   GArray *maps;    /* of FakeMap */
+  GArray *bars;    /* of FakeMap: where BARs were mapped into the process */
   GArray *fds;     /* private */
   GArray *objects; /* private: of iommufds */
   guint32 last_id;

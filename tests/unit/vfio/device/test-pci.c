@@ -879,6 +879,134 @@ test_secondary_reset_apart (Fixture *f, gconstpointer data)
   g_assert_cmpuint (f->gpu->n_resets, ==, 3);
 }
 
+/* ---- one device's memory for another ---- */
+
+/* Is the guest's address in the IOMMU, and backed by what the guest sees there? */
+static gboolean
+is_mapped (Fixture *f, guint64 gpa)
+{
+  for (guint i = 0; i < f->fake.maps->len; i++)
+    {
+      const FakeMap *map = &g_array_index (f->fake.maps, FakeMap, i);
+
+      if (gpa < map->iova || gpa - map->iova >= map->length)
+        continue;
+      g_assert_true ((guint8 *)map->address + (gpa - map->iova) == direct (f, gpa));
+      return TRUE;
+    }
+  return FALSE;
+}
+
+static void
+assert_p2p (Fixture *f, guint64 mapped, guint64 failed)
+{
+  VfioP2p p2p;
+
+  vfio_container_get_p2p (f->container, &p2p);
+  g_assert_true (p2p.on);
+  g_assert_cmpuint (p2p.n_mapped, ==, mapped);
+  g_assert_cmpuint (p2p.n_failed, ==, failed);
+}
+
+/* Less the MSI-X pages and NVIDIA's mirror. */
+#define BAR0_PARTS ((16u << 20) - 3u * 4096u)
+
+/* The BARs are there for the others as long as they are for the guest, and follow it. */
+static void
+test_p2p (Fixture *f, gconstpointer data)
+{
+  const guint64 all = BAR0_PARTS + (256 << 20);
+  VmmDevice *sound;
+
+  f->fake.ranges[1].end = (G_GUINT64_CONSTANT (1) << 40) - 1;
+  vfio_container_set_p2p (f->container, TRUE);
+  fake_function_add_bar (f->sound, 0, 16384, 0);
+  plug (f);
+  sound = harness_realize (f->h, make (f, "sound", SOUND, 1));
+  assert_p2p (f, 0, 0);
+  decode (f);
+  assert_p2p (f, all, 0);
+  g_assert_true (is_mapped (f, BAR0));
+  g_assert_true (is_mapped (f, BAR2 + (255 << 20)));
+  g_assert_false (is_mapped (f, TABLE));
+  g_assert_false (is_mapped (f, BAR0 + 0x88000));
+  pci_bus_config_write (f->root, 1, 1, PCI_BASE_ADDRESS_0, 4, 0xc3000000);
+  pci_bus_config_write (f->root, 1, 1, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+  assert_p2p (f, all + 16384, 0);
+  g_assert_true (is_mapped (f, 0xc3000000));
+
+  /* A BAR moves, is asleep, is not decoded. */
+  cfg_write (f, PCI_BASE_ADDRESS_3, 4, (guint32)((BAR2 + 0x100000000) >> 32));
+  g_assert_false (is_mapped (f, BAR2));
+  g_assert_true (is_mapped (f, BAR2 + 0x100000000));
+  assert_p2p (f, all + 16384, 0);
+  cfg_write (f, 0x64, 2, 3);
+  assert_p2p (f, 16384, 0);
+  cfg_write (f, 0x64, 2, 0);
+  assert_p2p (f, all + 16384, 0);
+  cfg_write (f, PCI_COMMAND, 2, 0);
+  assert_p2p (f, 16384, 0);
+  g_assert_false (is_mapped (f, BAR0));
+
+  /* One goes while the other stays. */
+  vmm_device_unrealize (sound);
+  vmm_device_free (sound);
+  assert_p2p (f, 0, 0);
+  g_assert_cmpuint (f->fake.maps->len, ==, 1); /* RAM */
+}
+
+/* What cannot be is no error, and nothing of it has to go. */
+static void
+test_p2p_failing (Fixture *f, gconstpointer data)
+{
+  f->fake.ranges[1].end = (G_GUINT64_CONSTANT (1) << 40) - 1;
+  vfio_container_set_p2p (f->container, TRUE);
+  f->fake.no_p2p = TRUE;
+  plug (f);
+  decode (f);
+  assert_p2p (f, 0, 4);
+  g_assert_nonnull (direct (f, BAR0)); /* the guest has it all the same */
+  cfg_write (f, PCI_COMMAND, 2, 0);
+  f->fake.no_p2p = FALSE;
+  f->fake.no_entries = TRUE;
+  cfg_write (f, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+  assert_p2p (f, 0, 8);
+  f->fake.no_entries = FALSE;
+  cfg_write (f, PCI_COMMAND, 2, 0);
+  /* Outside of what the IOMMU reaches, nothing is asked. */
+  cfg_write (f, PCI_BASE_ADDRESS_3, 4, 0x100);
+  cfg_write (f, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+  assert_p2p (f, BAR0_PARTS, 9);
+}
+
+/* By iommufd there is none of it, and the machine works. */
+static void
+test_p2p_iommufd (Fixture *f, gconstpointer data)
+{
+  f->fake.no_groups = TRUE;
+  f->fake.ranges[1].end = (G_GUINT64_CONSTANT (1) << 40) - 1;
+  vfio_container_set_p2p (f->container, TRUE);
+  plug (f);
+  g_assert_cmpint (vfio_container_get_way (f->container), ==, VFIO_WAY_IOMMUFD);
+  decode (f);
+  assert_p2p (f, 0, 4);
+  g_assert_nonnull (direct (f, BAR0));
+}
+
+/* Without the choice there is none of it. */
+static void
+test_no_p2p (Fixture *f, gconstpointer data)
+{
+  VfioP2p p2p;
+
+  plug (f);
+  decode (f);
+  g_assert_cmpuint (f->fake.maps->len, ==, 1);
+  vfio_container_get_p2p (f->container, &p2p);
+  g_assert_false (p2p.on);
+  g_assert_cmpuint (p2p.n_mapped + p2p.n_failed, ==, 0);
+}
+
 /* ---- ROM ---- */
 
 static guint8 *
@@ -1170,6 +1298,10 @@ main (int argc, char **argv)
   ADD ("bus-reset", test_bus_reset);
   ADD ("secondary-reset", test_secondary_reset);
   ADD ("secondary-reset-apart", test_secondary_reset_apart);
+  ADD ("p2p", test_p2p);
+  ADD ("p2p-failing", test_p2p_failing);
+  ADD ("p2p-iommufd", test_p2p_iommufd);
+  ADD ("no-p2p", test_no_p2p);
   ADD ("rom", test_rom);
   ADD ("rom-garbage", test_rom_garbage);
   g_test_add_func ("/vfio/pci/check-rom", test_check_rom);
