@@ -1,16 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Preloaded into the lab's QEMU. A wrapper round the hook by which TCG asks a CPU to look at an
- * interrupt mends two faults of its SVM:
- *
- * - A guest that writes CR8 while a virtual interrupt is pending makes it call the hook without the
- *   big lock, and QEMU aborts ("assertion failed: (qemu_mutex_iothread_locked())"). OVMF and Windows
- *   write CR8 all the time. The wrapper takes the lock when the caller does not hold it.
- * - At each VMRUN and #VMEXIT the CPU's thread changes its word of requests without the lock, by an
- *   instruction that is not atomic. A request that another thread makes in that instant is lost:
- *   the local APIC has an interrupt that nobody looks at. When it was the one of its timer and nothing
- *   else happens, the machine stands still for good. The wrapper has the CPU's own thread make
- *   requests of this kind (CPU_INTERRUPT_POLL), so that no two threads write at once.
+ * Preloaded into the lab's QEMU. A guest that writes CR8 while a virtual interrupt is pending
+ * makes QEMU's TCG call its interrupt hook without the big lock, and QEMU aborts ("assertion
+ * failed: (qemu_mutex_iothread_locked())"). OVMF and Windows write CR8 all the time. This puts a
+ * wrapper round the hook that takes the lock when the caller does not hold it.
  *
  * The hook is a function pointer in the class of the type "tcg-accel-ops". It is found by value:
  * the word of that class which holds the address of tcg_handle_interrupt. So no offset is tied to
@@ -25,31 +18,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CPU_INTERRUPT_POLL 0x10 /* "look at the local APIC": harmless when there is nothing */
-
 typedef void (*Hook) (void *cpu, int mask);
 
-typedef union /* QEMU's run_on_cpu_data */
-{
-  int word;
-  unsigned long value;
-  void *pointer;
-} Data;
-
 static Hook original;
-static bool (*is_self) (void *cpu);
-static void (*run_later) (void *cpu, void (*work) (void *cpu, Data data), Data data);
 static bool (*is_locked) (void);
 static void (*lock) (const char *file, int line);
 static void (*unlock) (void);
 static int state; /* 0 not tried, 1 done, -1 given up */
-
-/* On the CPU's own thread, outside of what it emulates, with the lock. */
-static void
-request (void *cpu, Data data)
-{
-  original (cpu, data.word);
-}
 
 static void
 hook_with_lock (void *cpu, int mask)
@@ -58,10 +33,7 @@ hook_with_lock (void *cpu, int mask)
 
   if (!held)
     lock (__FILE__, __LINE__);
-  if (mask == CPU_INTERRUPT_POLL && run_later && !is_self (cpu))
-    run_later (cpu, request, (Data){ .word = mask });
-  else
-    original (cpu, mask);
+  original (cpu, mask);
   if (!held)
     unlock ();
 }
@@ -119,8 +91,6 @@ install (void)
   is_locked = symbol ("qemu_mutex_iothread_locked", "bql_locked");
   lock = symbol ("qemu_mutex_lock_iothread_impl", "bql_lock_impl");
   unlock = symbol ("qemu_mutex_unlock_iothread", "bql_unlock");
-  is_self = dlsym (RTLD_DEFAULT, "qemu_cpu_is_self");
-  run_later = is_self ? dlsym (RTLD_DEFAULT, "async_run_on_cpu") : NULL;
   if (!is_locked || !lock || !unlock)
     {
       state = -1;
@@ -139,8 +109,7 @@ install (void)
           memcpy (class + at, &wrapper, sizeof wrapper);
           state = 1;
           if (getenv ("LAB_DEBUG"))
-            fprintf (stderr, "lab: interrupt hook in place (class offset %zu, %s)\n", at,
-                     run_later ? "by the CPU's own thread" : "with the lock only");
+            fprintf (stderr, "lab: CR8 work-around in place (class offset %zu)\n", at);
           return;
         }
     }
@@ -158,7 +127,7 @@ pthread_create (pthread_t *thread, const pthread_attr_t *attr, void *(*start) (v
     {
       install ();
       if (state < 0)
-        fprintf (stderr, "lab: this QEMU hides what the interrupt hook needs\n");
+        fprintf (stderr, "lab: this QEMU hides what the CR8 work-around needs\n");
     }
   return next (thread, attr, start, arg);
 }
