@@ -181,6 +181,18 @@ alcove_definition_assign_pcis (AlcoveDefinition *self, AlcoveConfFile *file, GEr
 /* ---- edits ---- */
 
 char *
+alcove_definition_dup_free_pci_name (AlcoveDefinition *self, const char *word)
+{
+  for (guint i = 1;; i++)
+    {
+      g_autofree char *name = i == 1 ? g_strdup (word) : g_strdup_printf ("%s%u", word, i);
+
+      if (alcove_definition_find_pci (self, name) == NULL)
+        return g_steal_pointer (&name);
+    }
+}
+
+char *
 alcove_definition_dup_pci_group (AlcoveDefinition *self, const char *name)
 {
   g_autofree char *group = group_of (name);

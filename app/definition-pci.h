@@ -28,5 +28,7 @@ alcove_definition_assign_pcis (AlcoveDefinition *self, AlcoveConfFile *file, GEr
 char *
 alcove_definition_add_pci (AlcoveDefinition *self, const char *text, gboolean live, GError **error);
 gboolean alcove_definition_remove_pci (AlcoveDefinition *self, const char *name, GError **error);
+/* (transfer full): word, word2, ...: the first that no [pci NAME] has. */
+char *alcove_definition_dup_free_pci_name (AlcoveDefinition *self, const char *word);
 /* (transfer full) (nullable): the text of [pci NAME]. */
 char *alcove_definition_dup_pci_group (AlcoveDefinition *self, const char *name);

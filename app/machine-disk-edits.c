@@ -8,14 +8,12 @@
 
 #include "app/definition-disks.h"
 #include "app/disk-tools.h"
-#include "app/lock.h"
+#include "app/machine-edit.h"
 
 typedef struct
 {
-  char *folder, *conf;
-  gboolean live;                /* the machine runs */
-  AlcoveDefinition *definition; /* edited, not saved yet */
-  char *name;                   /* of the disk or drive */
+  AlcoveEdit base;
+  char *name; /* of the disk or drive */
   char *file, *format, *bus;
   guint64 size;
   guint timeout_ms;
@@ -28,9 +26,7 @@ edit_free (gpointer data)
 {
   Edit *edit = data;
 
-  g_free (edit->folder);
-  g_free (edit->conf);
-  g_clear_object (&edit->definition);
+  alcove_edit_clear (&edit->base);
   g_free (edit->name);
   g_free (edit->file);
   g_free (edit->format);
@@ -44,66 +40,10 @@ edit_free (gpointer data)
 static Edit *
 edit_new (GTask *task, AlcoveMachine *self)
 {
-  AlcoveDefinition *definition = alcove_machine_get_definition (self);
-  Edit *edit;
+  Edit *edit = g_new0 (Edit, 1);
 
-  if (definition == NULL)
-    {
-      g_task_return_new_error (task, ALCOVE_ERROR, ALCOVE_ERROR_INVALID, "%s",
-                               alcove_machine_get_error (self));
-      return NULL;
-    }
-  edit = g_new0 (Edit, 1);
-  edit->folder = g_strdup (alcove_machine_get_folder (self));
-  edit->conf = g_strdup (alcove_definition_get_path (definition));
-  edit->live = alcove_machine_is_active (self);
   g_task_set_task_data (task, edit, edit_free);
-  g_task_set_check_cancellable (task, FALSE);
-  return edit;
-}
-
-/* A machine that is saved goes on with the devices that it has. */
-static gboolean
-refuse_saved (AlcoveMachine *self, GTask *task)
-{
-  if (alcove_machine_get_state (self) != ALCOVE_MACHINE_SAVED)
-    return FALSE;
-  g_task_return_new_error (task, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE,
-                           "%s is saved, and goes on with the disks that it has: start it, or "
-                           "discard the saved state first",
-                           alcove_machine_get_name (self));
-  return TRUE;
-}
-
-/* The lock is for a machine that is off, so that it stays so. */
-static gboolean
-open_definition (Edit *edit, AlcoveLock **ret_lock, GError **error)
-{
-  *ret_lock = edit->live ? NULL : alcove_lock_acquire (edit->folder, "changes its disks", error);
-  if (!edit->live && *ret_lock == NULL)
-    return FALSE;
-  edit->definition = alcove_definition_load (edit->conf, error);
-  return edit->definition != NULL;
-}
-
-static void
-return_result (GTask *task, gboolean good, GError *error)
-{
-  if (good)
-    g_task_return_boolean (task, TRUE);
-  else
-    g_task_return_error (task, error);
-}
-
-/* Runs func on a thread; callback gets the task, and ends it. */
-static void
-run_step (GTask *task, GTaskThreadFunc func, GAsyncReadyCallback callback)
-{
-  g_autoptr (GTask) inner =
-      g_task_new (g_task_get_source_object (task), NULL, callback, g_object_ref (task));
-
-  g_task_set_task_data (inner, g_task_get_task_data (task), NULL);
-  g_task_run_in_thread (inner, func);
+  return alcove_edit_init (&edit->base, task, self) ? edit : NULL;
 }
 
 static void
@@ -118,24 +58,12 @@ save_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *canc
     {
       g_autofree char *name = NULL;
 
-      good = alcove_definition_remove_disk (edit->definition, edit->name, &error);
+      good = alcove_definition_remove_disk (edit->base.definition, edit->name, &error);
       if (good)
-        name = alcove_definition_add_disk (edit->definition, edit->answer, TRUE, &error);
+        name = alcove_definition_add_disk (edit->base.definition, edit->answer, TRUE, &error);
       good = name != NULL;
     }
-  return_result (inner, good && alcove_definition_save (edit->definition, &error), error);
-}
-
-/* The last step of each. */
-static void
-on_saved (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  g_autoptr (GTask) task = user_data;
-  GError *error = NULL;
-  gboolean good = g_task_propagate_boolean (G_TASK (result), &error);
-
-  alcove_machine_reload (ALCOVE_MACHINE (source));
-  return_result (task, good, error);
+  alcove_edit_return (inner, good && alcove_definition_save (edit->base.definition, &error), error);
 }
 
 /* ---- a new disk ---- */
@@ -163,7 +91,7 @@ make_image (Edit *edit, GError **error)
     {
       g_autofree char *name = i == 1 ? g_strdup_printf ("%s.qcow2", edit->name)
                                      : g_strdup_printf ("%s-%u.qcow2", edit->name, i);
-      g_autofree char *path = g_build_filename (edit->folder, name, NULL);
+      g_autofree char *path = g_build_filename (edit->base.folder, name, NULL);
 
       if (g_file_test (path, G_FILE_TEST_EXISTS))
         continue;
@@ -183,7 +111,7 @@ dup_group (const Edit *edit)
   g_auto (AlcoveProblems) problems = { 0 };
   g_autoptr (AlcoveConfFile) file = NULL;
   g_autofree char *group = g_strconcat ("disk ", edit->name, NULL);
-  g_autofree char *prefix = g_strconcat (edit->folder, "/", NULL);
+  g_autofree char *prefix = g_strconcat (edit->base.folder, "/", NULL);
   gboolean inside = g_str_has_prefix (edit->file, prefix);
 
   alcove_problems_init (&problems, "disk");
@@ -203,13 +131,14 @@ add (Edit *edit, GError **error)
   g_autofree char *group = NULL;
   g_autofree char *name = NULL;
 
-  edit->name = dup_free_name (edit->definition);
+  edit->name = dup_free_name (edit->base.definition);
   if (edit->file == NULL && !make_image (edit, error))
     return FALSE;
   group = dup_group (edit);
-  name = alcove_definition_add_disk (edit->definition, group, edit->live, error);
-  return name != NULL && (edit->live || (alcove_definition_assign (edit->definition, error) &&
-                                         alcove_definition_save (edit->definition, error)));
+  name = alcove_definition_add_disk (edit->base.definition, group, edit->base.live, error);
+  return name != NULL &&
+         (edit->base.live || (alcove_definition_assign (edit->base.definition, error) &&
+                              alcove_definition_save (edit->base.definition, error)));
 }
 
 static void
@@ -225,11 +154,12 @@ add_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *cance
   Edit *edit = data;
   GError *error = NULL;
   g_autoptr (AlcoveLock) lock = NULL;
-  gboolean good = open_definition (edit, &lock, &error) && add (edit, &error);
+  gboolean good =
+      alcove_edit_open (&edit->base, "changes its disks", &lock, &error) && add (edit, &error);
 
   if (!good)
     take_back_image (edit);
-  return_result (inner, good, error);
+  alcove_edit_return (inner, good, error);
 }
 
 static void
@@ -242,7 +172,7 @@ on_plugged (GObject *source, GAsyncResult *result, gpointer user_data)
   edit->answer = alcove_machine_add_disk_finish (ALCOVE_MACHINE (source), result, &error);
   if (edit->answer != NULL)
     {
-      run_step (task, save_in_thread, on_saved);
+      alcove_edit_run (task, save_in_thread, alcove_edit_on_saved);
       return;
     }
   take_back_image (edit);
@@ -260,9 +190,9 @@ on_added (GObject *source, GAsyncResult *result, gpointer user_data)
 
   if (!g_task_propagate_boolean (G_TASK (result), &error))
     g_task_return_error (task, error);
-  else if (edit->live)
+  else if (edit->base.live)
     {
-      group = alcove_definition_dup_disk_group (edit->definition, edit->name);
+      group = alcove_definition_dup_disk_group (edit->base.definition, edit->name);
       alcove_machine_add_disk_async (self, group, g_task_get_cancellable (task), on_plugged,
                                      g_object_ref (task));
     }
@@ -284,13 +214,13 @@ alcove_machine_new_disk_async (AlcoveMachine *self,
   Edit *edit;
 
   g_task_set_source_tag (task, alcove_machine_new_disk_async);
-  if (refuse_saved (self, task) || (edit = edit_new (task, self)) == NULL)
+  if (alcove_edit_refuse_saved (task, self) || (edit = edit_new (task, self)) == NULL)
     return;
   edit->file = g_strdup (disk->file);
   edit->format = g_strdup (disk->file != NULL ? disk->format : NULL);
   edit->bus = g_strdup (disk->bus);
   edit->size = disk->size;
-  run_step (task, add_in_thread, on_added);
+  alcove_edit_run (task, add_in_thread, on_added);
 }
 
 char *
@@ -309,11 +239,11 @@ drop_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *canc
   Edit *edit = data;
   GError *error = NULL;
   g_autoptr (AlcoveLock) lock = NULL;
-  gboolean good = open_definition (edit, &lock, &error) &&
-                  alcove_definition_remove_disk (edit->definition, edit->name, &error) &&
-                  (edit->live || alcove_definition_save (edit->definition, &error));
+  gboolean good = alcove_edit_open (&edit->base, "changes its disks", &lock, &error) &&
+                  alcove_definition_remove_disk (edit->base.definition, edit->name, &error) &&
+                  (edit->base.live || alcove_definition_save (edit->base.definition, &error));
 
-  return_result (inner, good, error);
+  alcove_edit_return (inner, good, error);
 }
 
 static void
@@ -330,7 +260,7 @@ on_taken_out (GObject *source, GAsyncResult *result, gpointer user_data)
       return;
     }
   g_clear_error (&error);
-  run_step (task, save_in_thread, on_saved);
+  alcove_edit_run (task, save_in_thread, alcove_edit_on_saved);
 }
 
 static void
@@ -343,7 +273,7 @@ on_dropped (GObject *source, GAsyncResult *result, gpointer user_data)
 
   if (!g_task_propagate_boolean (G_TASK (result), &error))
     g_task_return_error (task, error);
-  else if (edit->live)
+  else if (edit->base.live)
     alcove_machine_remove_disk_async (self, edit->name, FALSE, edit->timeout_ms,
                                       g_task_get_cancellable (task), on_taken_out,
                                       g_object_ref (task));
@@ -366,11 +296,11 @@ alcove_machine_drop_disk_async (AlcoveMachine *self,
   Edit *edit;
 
   g_task_set_source_tag (task, alcove_machine_drop_disk_async);
-  if (refuse_saved (self, task) || (edit = edit_new (task, self)) == NULL)
+  if (alcove_edit_refuse_saved (task, self) || (edit = edit_new (task, self)) == NULL)
     return;
   edit->name = g_strdup (name);
   edit->timeout_ms = timeout_ms;
-  run_step (task, drop_in_thread, on_dropped);
+  alcove_edit_run (task, drop_in_thread, on_dropped);
 }
 
 /* ---- media ---- */
@@ -407,11 +337,11 @@ remember_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *
   GError *error = NULL;
   g_autoptr (AlcoveLock) lock = NULL;
   gboolean good =
-      open_definition (edit, &lock, &error) &&
-      alcove_definition_set_value (edit->definition, group, "file", edit->file, &error) &&
-      alcove_definition_save (edit->definition, &error);
+      alcove_edit_open (&edit->base, "changes its disks", &lock, &error) &&
+      alcove_definition_set_value (edit->base.definition, group, "file", edit->file, &error) &&
+      alcove_definition_save (edit->base.definition, &error);
 
-  return_result (inner, good, error);
+  alcove_edit_return (inner, good, error);
 }
 
 static void
@@ -421,7 +351,7 @@ on_medium_set (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
 
   if (alcove_machine_finish (ALCOVE_MACHINE (source), result, &error))
-    run_step (task, remember_in_thread, on_saved);
+    alcove_edit_run (task, remember_in_thread, alcove_edit_on_saved);
   else
     g_task_return_error (task, error);
 }
@@ -448,9 +378,9 @@ alcove_machine_change_medium_async (AlcoveMachine *self,
     }
   edit->name = g_strdup (drive);
   edit->file = g_strdup (path);
-  if (edit->live)
+  if (edit->base.live)
     alcove_machine_set_medium_async (self, drive, path, FALSE, cancellable, on_medium_set,
                                      g_object_ref (task));
   else
-    run_step (task, remember_in_thread, on_saved);
+    alcove_edit_run (task, remember_in_thread, alcove_edit_on_saved);
 }

@@ -245,6 +245,12 @@ alcove_binding_get_way (AlcoveBinding *binding)
   return binding->way;
 }
 
+gboolean
+alcove_binding_has (AlcoveBinding *binding, const char *address)
+{
+  return g_strv_contains ((const char *const *)binding->addresses, address);
+}
+
 static gboolean
 give_back_direct (AlcoveBinding *binding, GError **error)
 {

@@ -43,6 +43,8 @@ typedef enum
 AlcoveBinding *
 alcove_binding_prepare (const char *const *addresses, guint64 memlock, GError **error);
 AlcoveBindingWay alcove_binding_get_way (AlcoveBinding *binding);
+/* Was this one of the addresses? */
+gboolean alcove_binding_has (AlcoveBinding *binding, const char *address);
 /* The functions must be closed. Errors: BUSY (somebody has one open), FAILED (a driver did not take
  * its function back: named). Given back is given back: a second call does nothing. */
 gboolean alcove_binding_give_back (AlcoveBinding *binding, GError **error);

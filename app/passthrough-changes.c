@@ -8,21 +8,24 @@
 
 #include "app/conf-file.h"
 #include "app/definition-pci.h"
-#include "app/lock.h"
+#include "app/machine-edit.h"
 #include "app/passthrough-starts.h"
 #include "app/pci-access.h"
 #include "vfio/bind/bind.h"
 
 typedef struct
 {
-  char *folder, *conf;
-  gboolean live; /* the machine runs */
+  AlcoveEdit base;
   AlcoveCard *card;
-  AlcoveDefinition *definition; /* edited, not saved yet */
-  GPtrArray *names;             /* of its [pci NAME] groups */
+  char *name, *only, *rom_file; /* (nullable) as AlcoveGiveOptions */
+  gboolean no_rom, vga;
+  GStrv with;       /* (nullable) */
+  GPtrArray *names; /* of the [pci NAME] groups */
   gboolean forget;
   guint timeout_ms;
-  GStrv answer; /* (nullable) the groups as the machine wants them */
+  GStrvBuilder *answer;  /* the groups as the machine wants them, a slot after the other */
+  guint n_asked, n_done; /* of names: the machine was asked for, and has */
+  GError *problem;       /* (nullable) of a slot after the first */
 } Edit;
 
 static void
@@ -30,12 +33,15 @@ edit_free (gpointer data)
 {
   Edit *edit = data;
 
-  g_free (edit->folder);
-  g_free (edit->conf);
+  alcove_edit_clear (&edit->base);
   alcove_card_unref (edit->card);
-  g_clear_object (&edit->definition);
+  g_free (edit->name);
+  g_free (edit->only);
+  g_free (edit->rom_file);
+  g_strfreev (edit->with);
   g_ptr_array_unref (edit->names);
-  g_strfreev (edit->answer);
+  g_clear_pointer (&edit->answer, g_strv_builder_unref);
+  g_clear_error (&edit->problem);
   g_free (edit);
 }
 
@@ -43,75 +49,14 @@ edit_free (gpointer data)
 static Edit *
 edit_new (GTask *task, AlcoveMachine *self, AlcoveCard *card)
 {
-  AlcoveDefinition *definition = alcove_machine_get_definition (self);
-  Edit *edit;
+  Edit *edit = g_new0 (Edit, 1);
 
-  if (definition == NULL)
-    {
-      g_task_return_new_error (task, ALCOVE_ERROR, ALCOVE_ERROR_INVALID, "%s",
-                               alcove_machine_get_error (self));
-      return NULL;
-    }
-  if (alcove_machine_get_state (self) == ALCOVE_MACHINE_SAVED)
-    {
-      g_task_return_new_error (task, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE,
-                               "%s is saved, and goes on with the devices that it has: start it, "
-                               "or discard the saved state first",
-                               alcove_machine_get_name (self));
-      return NULL;
-    }
-  edit = g_new0 (Edit, 1);
-  edit->folder = g_strdup (alcove_machine_get_folder (self));
-  edit->conf = g_strdup (alcove_definition_get_path (definition));
-  edit->live = alcove_machine_is_active (self);
   edit->card = alcove_card_ref (card);
   edit->names = g_ptr_array_new_with_free_func (g_free);
   g_task_set_task_data (task, edit, edit_free);
-  g_task_set_check_cancellable (task, FALSE);
-  return edit;
-}
-
-/* The lock is for a machine that is off, so that it stays so. */
-static gboolean
-open_definition (Edit *edit, AlcoveLock **ret_lock, GError **error)
-{
-  *ret_lock = edit->live ? NULL : alcove_lock_acquire (edit->folder, "changes its devices", error);
-  if (!edit->live && *ret_lock == NULL)
-    return FALSE;
-  edit->definition = alcove_definition_load (edit->conf, error);
-  return edit->definition != NULL;
-}
-
-static void
-return_result (GTask *task, gboolean good, GError *error)
-{
-  if (good)
-    g_task_return_boolean (task, TRUE);
-  else
-    g_task_return_error (task, error);
-}
-
-/* Runs func on a thread; callback gets the task, and ends it. */
-static void
-run_step (GTask *task, GTaskThreadFunc func, GAsyncReadyCallback callback)
-{
-  g_autoptr (GTask) inner =
-      g_task_new (g_task_get_source_object (task), NULL, callback, g_object_ref (task));
-
-  g_task_set_task_data (inner, g_task_get_task_data (task), NULL);
-  g_task_run_in_thread (inner, func);
-}
-
-/* The last step of each. */
-static void
-on_saved (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  g_autoptr (GTask) task = user_data;
-  GError *error = NULL;
-  gboolean good = g_task_propagate_boolean (G_TASK (result), &error);
-
-  alcove_machine_reload (ALCOVE_MACHINE (source));
-  return_result (task, good, error);
+  return !alcove_edit_refuse_saved (task, self) && alcove_edit_init (&edit->base, task, self)
+             ? edit
+             : NULL;
 }
 
 static gboolean
@@ -139,7 +84,7 @@ copy_group (AlcoveConfFile *to, const char *text, GError **error)
 static gboolean
 replace_groups (Edit *edit, const char *const *groups, GError **error)
 {
-  g_autoptr (AlcoveConfFile) file = alcove_definition_dup_conf (edit->definition);
+  g_autoptr (AlcoveConfFile) file = alcove_definition_dup_conf (edit->base.definition);
 
   for (guint i = 0; i < edit->names->len; i++)
     {
@@ -151,63 +96,123 @@ replace_groups (Edit *edit, const char *const *groups, GError **error)
   for (; groups != NULL && *groups != NULL; groups++)
     if (!copy_group (file, *groups, error))
       return FALSE;
-  return alcove_definition_take_conf (edit->definition, g_steal_pointer (&file), error);
+  return alcove_definition_take_conf (edit->base.definition, g_steal_pointer (&file), error);
 }
 
 /* ---- giving ---- */
 
 /* "gpu", "gpu2", ... for the card; its other parts are "gpu.1", ...: as alcove pci attach has it. */
-static char *
-dup_free_name (AlcoveDefinition *definition, const AlcoveCard *card)
+static const char *
+get_word (const AlcoveCard *card)
 {
-  const char *word = strcmp (card->kind, "graphics") == 0       ? "gpu"
-                     : alcove_device_name_is_valid (card->kind) ? card->kind
-                                                                : "card";
-
-  for (guint i = 1;; i++)
-    {
-      g_autofree char *name = i == 1 ? g_strdup (word) : g_strdup_printf ("%s%u", word, i);
-
-      if (alcove_definition_find_pci (definition, name) == NULL)
-        return g_steal_pointer (&name);
-    }
+  return strcmp (card->kind, "graphics") == 0       ? "gpu"
+         : alcove_device_name_is_valid (card->kind) ? card->kind
+                                                    : "card";
 }
 
-static gboolean
-add_part (Edit *edit, const char *base, const AlcoveCardPart *part, GError **error)
+/* (transfer full): the text of a part's group. */
+static char *
+dup_group (const Edit *edit, const char *name, const AlcoveCardPart *part, gboolean main)
 {
+  g_auto (AlcoveProblems) problems = { 0 };
+  g_autoptr (AlcoveConfFile) file = NULL;
+  g_autofree char *group = g_strconcat ("pci ", name, NULL);
+
+  alcove_problems_init (&problems, "pci");
+  file = alcove_conf_file_parse ("", 0, &problems);
+  alcove_conf_file_set_value (file, group, "host", part->address);
+  if (main && edit->no_rom)
+    alcove_conf_file_set_value (file, group, "rom", "false");
+  if (main && edit->rom_file != NULL)
+    alcove_conf_file_set_value (file, group, "rom-file", edit->rom_file);
+  if (main && edit->vga)
+    alcove_conf_file_set_value (file, group, "vga", "true");
+  return alcove_conf_file_to_text (file, NULL);
+}
+
+/* main: it has the name itself, and what is chosen for the card. */
+static gboolean
+add_part (Edit *edit,
+          const char *base,
+          const AlcoveCardPart *part,
+          gboolean named,
+          gboolean main,
+          GError **error)
+{
+  const AlcovePciConfig *config =
+      alcove_definition_find_pci_host (edit->base.definition, part->address);
   VfioAddress address = { 0 };
   g_autofree char *name = NULL;
   g_autofree char *text = NULL;
   char *added;
 
+  if (config != NULL)
+    {
+      g_ptr_array_add (edit->names, g_strdup (config->base.name));
+      return TRUE;
+    }
   (void)vfio_address_parse (part->address, &address);
-  name = part->main ? g_strdup (base) : g_strdup_printf ("%s.%u", base, address.function);
-  text = g_strdup_printf ("[pci %s]\nhost=%s\n", name, part->address);
-  added = alcove_definition_add_pci (edit->definition, text, edit->live, error);
+  name = named ? g_strdup (base) : g_strdup_printf ("%s.%u", base, address.function);
+  text = dup_group (edit, name, part, main);
+  added = alcove_definition_add_pci (edit->base.definition, text, edit->base.live, error);
   if (added != NULL)
     g_ptr_array_add (edit->names, added);
   return added != NULL;
 }
 
 static gboolean
+same_slot (const AlcoveCardPart *a, const AlcoveCardPart *b)
+{
+  VfioAddress x, y;
+
+  return vfio_address_parse (a->address, &x) && vfio_address_parse (b->address, &y) &&
+         vfio_address_same_slot (x, y);
+}
+
+/* Those that are wanted; parts of one card have one name and get one slot. */
+static gboolean
+add_mates (Edit *edit, GError **error)
+{
+  g_autofree char *base = NULL;
+  const AlcoveCardPart *last = NULL;
+
+  for (guint i = 0; edit->with != NULL && i < edit->card->mates->len; i++)
+    {
+      const AlcoveCardPart *mate = g_ptr_array_index (edit->card->mates, i);
+
+      if (!g_strv_contains ((const char *const *)edit->with, mate->address))
+        continue;
+      if (last == NULL || !same_slot (last, mate))
+        {
+          g_free (base);
+          base = alcove_definition_dup_free_pci_name (edit->base.definition, "mate");
+        }
+      last = mate;
+      if (!add_part (edit, base, mate, mate->main, FALSE, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
 add_all (Edit *edit, GError **error)
 {
-  g_autofree char *base = dup_free_name (edit->definition, edit->card);
+  g_autofree char *base =
+      edit->name != NULL
+          ? g_strdup (edit->name)
+          : alcove_definition_dup_free_pci_name (edit->base.definition, get_word (edit->card));
 
   for (guint i = 0; i < edit->card->parts->len; i++)
     {
       const AlcoveCardPart *part = g_ptr_array_index (edit->card->parts, i);
-      const AlcovePciConfig *config =
-          alcove_definition_find_pci_host (edit->definition, part->address);
+      gboolean main = edit->only != NULL ? strcmp (part->address, edit->only) == 0 : part->main;
 
-      if (config != NULL)
-        g_ptr_array_add (edit->names, g_strdup (config->base.name));
-      else if (!add_part (edit, base, part, error))
+      if ((main || edit->only == NULL) && !add_part (edit, base, part, main, main, error))
         return FALSE;
     }
-  return edit->live || (alcove_definition_assign (edit->definition, error) &&
-                        alcove_definition_save (edit->definition, error));
+  return add_mates (edit, error) &&
+         (edit->base.live || (alcove_definition_assign (edit->base.definition, error) &&
+                              alcove_definition_save (edit->base.definition, error)));
 }
 
 static void
@@ -216,70 +221,98 @@ give_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *canc
   Edit *edit = data;
   GError *error = NULL;
   g_autoptr (AlcoveLock) lock = NULL;
-  gboolean good = open_definition (edit, &lock, &error) && add_all (edit, &error);
+  gboolean good = alcove_edit_open (&edit->base, "changes its devices", &lock, &error) &&
+                  add_all (edit, &error);
 
-  return_result (inner, good, error);
+  alcove_edit_return (inner, good, error);
 }
 
-/* The machine may have chosen places. */
+/* The machine may have chosen places; what it did not take is not written down. */
 static void
 save_given_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *cancellable)
 {
   Edit *edit = data;
+  g_auto (GStrv) groups = g_strv_builder_end (edit->answer);
   GError *error = NULL;
-  gboolean good = replace_groups (edit, (const char *const *)edit->answer, &error);
+  gboolean good = replace_groups (edit, (const char *const *)groups, &error);
 
-  return_result (inner, good && alcove_definition_save (edit->definition, &error), error);
+  alcove_edit_return (inner, good && alcove_definition_save (edit->base.definition, &error), error);
 }
+
+static void
+on_given_saved (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  GTask *task = user_data;
+  Edit *edit = g_task_get_task_data (task);
+
+  if (edit->problem == NULL)
+    {
+      alcove_edit_on_saved (source, result, task);
+      return;
+    }
+  g_prefix_error (&edit->problem,
+                  "The machine has the card, but not all that comes along with it: ");
+  alcove_machine_reload (ALCOVE_MACHINE (source));
+  g_task_return_error (task, g_steal_pointer (&edit->problem));
+  g_object_unref (task);
+}
+
+static const AlcovePciConfig *
+get_config (Edit *edit, guint i)
+{
+  return alcove_definition_find_pci (edit->base.definition, g_ptr_array_index (edit->names, i));
+}
+
+static void plug_next (AlcoveMachine *self, GTask *task);
 
 static void
 on_plugged (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (GTask) task = user_data;
   Edit *edit = g_task_get_task_data (task);
+  g_auto (GStrv) answer = NULL;
   GError *error = NULL;
 
-  edit->answer = alcove_machine_add_pci_finish (ALCOVE_MACHINE (source), result, &error);
-  if (edit->answer == NULL)
+  answer = alcove_machine_add_pci_finish (ALCOVE_MACHINE (source), result, &error);
+  if (answer == NULL && edit->n_done == 0)
     {
       g_task_return_error (task, error);
       return;
     }
-  for (guint i = 0; i < edit->card->parts->len; i++)
+  if (answer == NULL)
     {
-      const AlcoveCardPart *part = g_ptr_array_index (edit->card->parts, i);
-      const char *const hosts[] = { part->address, NULL };
+      edit->problem = error;
+      alcove_edit_run (task, save_given_in_thread, on_given_saved);
+      return;
+    }
+  g_strv_builder_addv (edit->answer, (const char **)answer);
+  for (; edit->n_done < edit->n_asked; edit->n_done++)
+    {
+      const char *const hosts[] = { get_config (edit, edit->n_done)->host, NULL };
 
       alcove_passthrough_starts_add (NULL, hosts);
     }
-  run_step (task, save_given_in_thread, on_saved);
+  if (edit->n_done < edit->names->len)
+    plug_next (ALCOVE_MACHINE (source), task);
+  else
+    alcove_edit_run (task, save_given_in_thread, on_given_saved);
 }
 
+/* A slot of the guest at a time. */
 static void
-on_given (GObject *source, GAsyncResult *result, gpointer user_data)
+plug_next (AlcoveMachine *self, GTask *task)
 {
-  g_autoptr (GTask) task = user_data;
-  AlcoveMachine *self = ALCOVE_MACHINE (source);
   Edit *edit = g_task_get_task_data (task);
+  guint bus = get_config (edit, edit->n_done)->base.address.bus;
   g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
   g_auto (GStrv) groups = NULL;
-  GError *error = NULL;
 
-  if (!g_task_propagate_boolean (G_TASK (result), &error))
+  for (; edit->n_asked < edit->names->len &&
+         get_config (edit, edit->n_asked)->base.address.bus == bus;
+       edit->n_asked++)
     {
-      g_task_return_error (task, error);
-      return;
-    }
-  if (!edit->live)
-    {
-      alcove_machine_reload (self);
-      g_task_return_boolean (task, TRUE);
-      return;
-    }
-  for (guint i = 0; i < edit->names->len; i++)
-    {
-      g_autofree char *group =
-          alcove_definition_dup_pci_group (edit->definition, g_ptr_array_index (edit->names, i));
+      g_autofree char *group = alcove_definition_dup_pci_group (
+          edit->base.definition, g_ptr_array_index (edit->names, edit->n_asked));
 
       g_strv_builder_add (builder, group);
     }
@@ -288,18 +321,62 @@ on_given (GObject *source, GAsyncResult *result, gpointer user_data)
                                 on_plugged, g_object_ref (task));
 }
 
+static void
+on_given (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Edit *edit = g_task_get_task_data (task);
+  GError *error = NULL;
+
+  if (!g_task_propagate_boolean (G_TASK (result), &error))
+    g_task_return_error (task, error);
+  else if (edit->base.live)
+    plug_next (ALCOVE_MACHINE (source), task);
+  else
+    {
+      alcove_machine_reload (ALCOVE_MACHINE (source));
+      g_task_return_boolean (task, TRUE);
+    }
+}
+
 void
 alcove_machine_give_card_async (AlcoveMachine *self,
                                 AlcoveCard *card,
+                                const AlcoveGiveOptions *options,
                                 GCancellable *cancellable,
                                 GAsyncReadyCallback callback,
                                 gpointer user_data)
 {
   g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
+  Edit *edit;
 
   g_task_set_source_tag (task, alcove_machine_give_card_async);
-  if (edit_new (task, self, card) != NULL)
-    run_step (task, give_in_thread, on_given);
+  if ((edit = edit_new (task, self, card)) == NULL)
+    return;
+  if (options != NULL)
+    {
+      edit->name = g_strdup (options->name);
+      edit->only = g_strdup (options->only);
+      edit->rom_file = g_strdup (options->rom_file);
+      edit->no_rom = options->no_rom;
+      edit->vga = options->vga;
+      edit->with = g_strdupv ((char **)options->with);
+    }
+  edit->answer = g_strv_builder_new ();
+  alcove_edit_run (task, give_in_thread, on_given);
+}
+
+GStrv
+alcove_machine_give_card_finish (AlcoveMachine *self, GAsyncResult *result, GError **error)
+{
+  const Edit *edit = g_task_get_task_data (G_TASK (result));
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+
+  if (!g_task_propagate_boolean (G_TASK (result), error))
+    return NULL;
+  for (guint i = 0; i < edit->names->len; i++)
+    g_strv_builder_add (builder, g_ptr_array_index (edit->names, i));
+  return g_strv_builder_end (builder);
 }
 
 /* ---- taking ---- */
@@ -311,14 +388,14 @@ remove_all (Edit *edit, GError **error)
     {
       const AlcoveCardPart *part = g_ptr_array_index (edit->card->parts, i);
       const AlcovePciConfig *config =
-          alcove_definition_find_pci_host (edit->definition, part->address);
+          alcove_definition_find_pci_host (edit->base.definition, part->address);
 
       if (config != NULL)
         g_ptr_array_add (edit->names, g_strdup (config->base.name));
     }
   if (!replace_groups (edit, NULL, error))
     return FALSE;
-  return edit->live || alcove_definition_save (edit->definition, error);
+  return edit->base.live || alcove_definition_save (edit->base.definition, error);
 }
 
 static void
@@ -327,9 +404,10 @@ take_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *canc
   Edit *edit = data;
   GError *error = NULL;
   g_autoptr (AlcoveLock) lock = NULL;
-  gboolean good = open_definition (edit, &lock, &error) && remove_all (edit, &error);
+  gboolean good = alcove_edit_open (&edit->base, "changes its devices", &lock, &error) &&
+                  remove_all (edit, &error);
 
-  return_result (inner, good, error);
+  alcove_edit_return (inner, good, error);
 }
 
 static void
@@ -338,7 +416,7 @@ save_taken_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable
   Edit *edit = data;
   GError *error = NULL;
 
-  return_result (inner, alcove_definition_save (edit->definition, &error), error);
+  alcove_edit_return (inner, alcove_definition_save (edit->base.definition, &error), error);
 }
 
 static void
@@ -357,7 +435,7 @@ on_taken_out (GObject *source, GAsyncResult *result, gpointer user_data)
     }
   g_clear_error (&error);
   if (edit->forget)
-    run_step (task, save_taken_in_thread, on_saved);
+    alcove_edit_run (task, save_taken_in_thread, alcove_edit_on_saved);
   else
     g_task_return_boolean (task, TRUE);
 }
@@ -372,7 +450,7 @@ on_taken (GObject *source, GAsyncResult *result, gpointer user_data)
 
   if (!g_task_propagate_boolean (G_TASK (result), &error))
     g_task_return_error (task, error);
-  else if (edit->live && edit->names->len > 0)
+  else if (edit->base.live && edit->names->len > 0)
     /* One stands for its slot, and all that is in it. */
     alcove_machine_remove_pci_async (self, g_ptr_array_index (edit->names, 0), FALSE,
                                      edit->timeout_ms, g_task_get_cancellable (task), on_taken_out,
@@ -399,7 +477,7 @@ alcove_machine_take_card_async (AlcoveMachine *self,
   g_task_set_source_tag (task, alcove_machine_take_card_async);
   if ((edit = edit_new (task, self, card)) == NULL)
     return;
-  if (!edit->live && !forget)
+  if (!edit->base.live && !forget)
     {
       g_task_return_new_error (task, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE,
                                "%s does not run: it has no card to give back",
@@ -408,7 +486,7 @@ alcove_machine_take_card_async (AlcoveMachine *self,
     }
   edit->forget = forget;
   edit->timeout_ms = timeout_ms;
-  run_step (task, take_in_thread, on_taken);
+  alcove_edit_run (task, take_in_thread, on_taken);
 }
 
 /* ---- releasing ---- */
@@ -508,7 +586,7 @@ release_in_thread (GTask *task, gpointer source, gpointer data, GCancellable *ca
       good = addresses->len == 0 || (direct ? release_directly (addresses, &error)
                                             : release_by_helper (addresses, cancellable, &error));
     }
-  return_result (task, good, error);
+  alcove_edit_return (task, good, error);
 }
 
 void

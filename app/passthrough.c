@@ -76,6 +76,7 @@ card_clear (gpointer data)
   g_free (card->name);
   g_free (card->summary);
   g_free (card->holder);
+  g_free (card->along);
   g_ptr_array_unref (card->parts);
   g_ptr_array_unref (card->mates);
   g_ptr_array_unref (card->users);
@@ -161,6 +162,7 @@ typedef struct
   guint64 memory; /* bytes */
   gboolean display;
   gboolean running;
+  char *only;          /* (nullable) address of a part of the one card that is looked at */
   GHashTable *given;   /* (nullable) of this machine's definition; no definition: nothing is */
   GPtrArray *live;     /* (nullable) of AlcoveLivePci: the machine runs and said so */
   GHashTable *claimed; /* address -> Claim of another machine */
@@ -188,6 +190,7 @@ look_free (gpointer data)
 
   g_free (look->folder);
   g_free (look->name);
+  g_free (look->only);
   g_clear_pointer (&look->given, g_hash_table_unref);
   g_clear_pointer (&look->live, g_ptr_array_unref);
   g_clear_pointer (&look->claimed, g_hash_table_unref);
@@ -467,6 +470,43 @@ make_card (const Look *look, const VfioBindHost *host, const VfioVerdict *verdic
   return card;
 }
 
+static gboolean
+is_out (const AlcoveCard *card)
+{
+  return card->state == ALCOVE_CARD_LIVE || card->state == ALCOVE_CARD_LEAVING ||
+         card->state == ALCOVE_CARD_ELSEWHERE;
+}
+
+static gboolean
+has_mate (const AlcoveCard *card, const AlcoveCard *other)
+{
+  for (guint i = 0; i < card->mates->len; i++)
+    for (guint k = 0; k < other->parts->len; k++)
+      if (strcmp (((AlcoveCardPart *)g_ptr_array_index (card->mates, i))->address,
+                  ((AlcoveCardPart *)g_ptr_array_index (other->parts, k))->address) == 0)
+        return TRUE;
+  return FALSE;
+}
+
+/* What was taken only because it shares the group of a card that is out. */
+static void
+find_along (AlcoveCards *cards)
+{
+  for (guint i = 0; i < cards->cards->len; i++)
+    {
+      AlcoveCard *card = g_ptr_array_index (cards->cards, i);
+
+      for (guint k = 0;
+           card->kept && !is_out (card) && card->along == NULL && k < cards->cards->len; k++)
+        {
+          const AlcoveCard *other = g_ptr_array_index (cards->cards, k);
+
+          if (is_out (other) && has_mate (other, card))
+            card->along = g_strdup (other->name);
+        }
+    }
+}
+
 /* A card of the definition that the host does not have can be taken out of it. */
 static void
 add_missing (AlcoveCards *cards, const Look *look, const VfioInventory *inventory)
@@ -500,6 +540,40 @@ add_missing (AlcoveCards *cards, const Look *look, const VfioInventory *inventor
       g_ptr_array_add (card->parts, part);
       g_ptr_array_add (cards->cards, card);
     }
+}
+
+/* A virtual device that a driver of the host made. */
+static void
+add_mediated (AlcoveCards *cards, const Look *look, const VfioInventory *inventory)
+{
+  const VfioFunction *parent = NULL;
+  const VfioMediated *mediated = vfio_inventory_find_mediated (inventory, look->only, &parent);
+  AlcoveCardPart *part;
+  AlcoveCard *card;
+
+  if (mediated == NULL)
+    return;
+  card = card_new ();
+  card->id = g_strdup (mediated->uuid);
+  card->kind = g_strdup ("virtual");
+  card->name = g_strdup_printf ("%s (%s)", mediated->type, parent->name);
+  card->summary = g_strdup ("");
+  part = g_new0 (AlcoveCardPart, 1);
+  part->address = g_strdup (mediated->uuid);
+  part->name = g_strdup (card->name);
+  part->main = TRUE;
+  part->group = mediated->group;
+  g_ptr_array_add (card->parts, part);
+  g_ptr_array_add (cards->cards, card);
+}
+
+static gboolean
+has_part (const VfioCard *card, const char *address)
+{
+  for (guint i = 0; i < card->functions->len; i++)
+    if (strcmp (((VfioFunction *)g_ptr_array_index (card->functions, i))->id, address) == 0)
+      return TRUE;
+  return FALSE;
 }
 
 static void
@@ -538,11 +612,14 @@ look_in_thread (GTask *task, gpointer source, gpointer data, GCancellable *cance
       VfioCard *from = g_ptr_array_index (inventory->cards, i);
       g_autoptr (VfioVerdict) verdict = NULL;
 
-      if (from->kind == HOST_CARD_CHIPSET)
+      if (look->only != NULL ? !has_part (from, look->only) : from->kind == HOST_CARD_CHIPSET)
         continue;
       verdict = vfio_verdict_new (host.tree, inventory, quirks, &demand, from);
       g_ptr_array_add (cards->cards, make_card (look, &host, verdict, boot));
     }
+  if (look->only != NULL)
+    add_mediated (cards, look, inventory);
+  find_along (cards);
   add_missing (cards, look, inventory);
   alcove_pci_close (&host);
   g_task_return_pointer (task, cards, alcove_cards_unref);
@@ -564,6 +641,17 @@ on_listed (GObject *source, GAsyncResult *result, gpointer user_data)
   g_task_run_in_thread (task, look_in_thread);
 }
 
+static void
+start_look (AlcoveMachine *self, GTask *task, Look *look)
+{
+  g_task_set_task_data (task, look, look_free);
+  if (alcove_machine_is_active (self))
+    alcove_machine_list_pci_async (self, g_task_get_cancellable (task), on_listed,
+                                   g_object_ref (task));
+  else
+    g_task_run_in_thread (task, look_in_thread);
+}
+
 void
 alcove_machine_look_at_cards_async (AlcoveMachine *self,
                                     GCancellable *cancellable,
@@ -573,11 +661,7 @@ alcove_machine_look_at_cards_async (AlcoveMachine *self,
   g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
 
   g_task_set_source_tag (task, alcove_machine_look_at_cards_async);
-  g_task_set_task_data (task, look_new (self), look_free);
-  if (alcove_machine_is_active (self))
-    alcove_machine_list_pci_async (self, cancellable, on_listed, g_object_ref (task));
-  else
-    g_task_run_in_thread (task, look_in_thread);
+  start_look (self, task, look_new (self));
 }
 
 AlcoveCards *
@@ -585,6 +669,43 @@ alcove_machine_look_at_cards_finish (AlcoveMachine *self, GAsyncResult *result, 
 {
   g_return_val_if_fail (g_task_is_valid (result, self), NULL);
   return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+void
+alcove_machine_look_at_card_async (AlcoveMachine *self,
+                                   const char *address,
+                                   GCancellable *cancellable,
+                                   GAsyncReadyCallback callback,
+                                   gpointer user_data)
+{
+  g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
+  Look *look = look_new (self);
+
+  look->only = dup_canonical (address);
+  if (look->only == NULL)
+    look->only = g_strdup (address);
+  g_task_set_source_tag (task, alcove_machine_look_at_card_async);
+  start_look (self, task, look);
+}
+
+AlcoveCard *
+alcove_machine_look_at_card_finish (AlcoveMachine *self, GAsyncResult *result, GError **error)
+{
+  const Look *look = g_task_get_task_data (G_TASK (result));
+  g_autoptr (AlcoveCards) cards = g_task_propagate_pointer (G_TASK (result), error);
+
+  for (guint i = 0; cards != NULL && i < cards->cards->len; i++)
+    {
+      AlcoveCard *card = g_ptr_array_index (cards->cards, i);
+
+      if (!card->missing)
+        return alcove_card_ref (card);
+    }
+  if (cards != NULL)
+    g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_NOT_FOUND,
+                 "This host has no %s %s; \"alcove pci list\" shows what it has",
+                 g_uuid_string_is_valid (look->only) ? "virtual device" : "PCI device", look->only);
+  return NULL;
 }
 
 /* ---- before a start ---- */

@@ -83,6 +83,7 @@ typedef struct
   gboolean asked_back;   /* LIVE or LEAVING: the host waits for it */
   gboolean second_start; /* it may not start twice between two boots of the host … */
   gboolean started;      /* … and did start once */
+  char *along;           /* (nullable) kept: the name of the card with which it was taken */
   char *holder;          /* (nullable) ELSEWHERE: that machine's name; else of one that is off, and
                           * is given the card too */
 } AlcoveCard;
@@ -111,15 +112,43 @@ void alcove_machine_look_at_cards_async (AlcoveMachine *self,
 AlcoveCards *
 alcove_machine_look_at_cards_finish (AlcoveMachine *self, GAsyncResult *result, GError **error);
 
+/* One card, by the address of any part, or the UUID of a virtual device; also a part of the mainboard. Errors: NOT_FOUND. End with
+ * alcove_machine_look_at_card_finish. */
+void alcove_machine_look_at_card_async (AlcoveMachine *self,
+                                        const char *address,
+                                        GCancellable *cancellable,
+                                        GAsyncReadyCallback callback,
+                                        gpointer user_data);
+/* (transfer full) */
+AlcoveCard *
+alcove_machine_look_at_card_finish (AlcoveMachine *self, GAsyncResult *result, GError **error);
+
 /* ---- changes (passthrough-changes.c); each ends with alcove_machine_finish ---- */
 
-/* Writes the card into the definition. A machine that runs gets it at once: it is taken from the
- * host, for which a password may be asked, and plugged in; on error nothing has changed. */
+/* How a card is given; all zero: as it is, alone. */
+typedef struct
+{
+  const char *name; /* (nullable) of its [pci NAME]; its other parts are NAME.1... */
+  const char *only; /* (nullable) address of a part: this one alone */
+  const char
+      *rom_file; /* (nullable) of the main part, or the one that goes alone: its start-up program */
+  gboolean no_rom, vga;    /* of the same */
+  const char *const *with; /* (nullable) addresses of mates that the machine is given too */
+} AlcoveGiveOptions;
+
+/* Writes the card into the definition, all its parts in one slot. Each card among the mates that are
+ * given too gets a slot of its own; the other mates are taken from the host, and nobody has them. A
+ * machine that runs gets all at once: it is taken from the host, for which a password may be asked, and
+ * plugged in; on error nothing has changed, unless it is a mate that cannot be had: then the message
+ * says that the machine has the card itself. options: (nullable). */
 void alcove_machine_give_card_async (AlcoveMachine *self,
                                      AlcoveCard *card,
+                                     const AlcoveGiveOptions *options,
                                      GCancellable *cancellable,
                                      GAsyncReadyCallback callback,
                                      gpointer user_data);
+/* (transfer full) (nullable): the names of the [pci NAME] groups; alcove_machine_finish does, too. */
+GStrv alcove_machine_give_card_finish (AlcoveMachine *self, GAsyncResult *result, GError **error);
 /* Takes it out of the machine when that runs: the guest is asked to let go, within timeout_ms; then
  * the host has it again. forget: also out of the definition. */
 void alcove_machine_take_card_async (AlcoveMachine *self,

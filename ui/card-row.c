@@ -101,6 +101,9 @@ dup_state (const AlcoveCard *card)
     default:
       break;
     }
+  if (card->along)
+    return g_strdup_printf (_ ("Taken from the host along with %s; no machine uses it"),
+                            card->along);
   if (card->kept)
     return g_strdup (_ ("Taken from the host; no machine uses it"));
   if (card->holder)
@@ -307,8 +310,10 @@ show (AlcoveCardRow *self, GPtrArray *host)
   g_autofree char *back = g_strdup_printf (_ ("Give %s back to the host now"), name);
   g_autofree char *description =
       g_strdup_printf ("%s\n%s\n%s", details, card->summary, state ? state : "");
-  bool out = card->state == ALCOVE_CARD_LIVE || (card->kept && card->state != ALCOVE_CARD_LEAVING &&
-                                                 card->state != ALCOVE_CARD_ELSEWHERE);
+  /* What came along goes back with the card that it came with. */
+  bool out = card->state == ALCOVE_CARD_LIVE ||
+             (card->kept && !card->along && card->state != ALCOVE_CARD_LEAVING &&
+              card->state != ALCOVE_CARD_ELSEWHERE);
 
   gtk_image_set_from_icon_name (self->icon, get_icon (card));
   gtk_label_set_text (self->title, name);

@@ -8,13 +8,12 @@
 #include "app/passthrough.h"
 #include "ui/accessible.h"
 #include "ui/card-row.h"
+#include "ui/card-steps.h"
 #include "ui/check-view.h"
 #include "ui/compat.h"
 #include "ui/spinner.h"
 
-#define RELEASE_MS       30000 /* how long a guest may take to let go of a card */
-#define STEPS_HEIGHT_MAX 320
-#define STEPS_WIDTH      440
+#define RELEASE_MS 30000 /* how long a guest may take to let go of a card */
 
 struct _AlcovePassthroughPage
 {
@@ -113,10 +112,10 @@ append_parts (GString *text, GPtrArray *parts)
 static void
 append_card (GString *text, const AlcoveCard *card)
 {
-  g_string_append_printf (text, "%s %s %d %s %d %d %d %d %d %s\n", card->id, card->name,
+  g_string_append_printf (text, "%s %s %d %s %d %d %d %d %d %s %s\n", card->id, card->name,
                           (int)card->verdict, card->summary, (int)card->state, card->given,
                           card->kept, card->missing, card->asked_back,
-                          card->holder ? card->holder : "");
+                          card->along ? card->along : "", card->holder ? card->holder : "");
   append_parts (text, card->parts);
   append_parts (text, card->mates);
   for (guint i = 0; i < card->users->len; i++)
@@ -340,6 +339,7 @@ typedef struct
   AlcoveCardRow *row; /* of a question: its switch is set back */
   AlcoveCard *card;
   const char *what;
+  AlcoveCardSteps *steps; /* (nullable) of a question: what was chosen in them */
 } Work;
 
 static Work *
@@ -366,6 +366,7 @@ work_free (gpointer data)
         alcove_card_row_focus_switch (work->row);
     }
   g_clear_object (&work->row);
+  g_clear_object (&work->steps);
   g_object_unref (work->self);
   alcove_card_unref (work->card);
   g_free (work);
@@ -422,9 +423,12 @@ on_done (GObject *source, GAsyncResult *result, gpointer data)
   g_clear_object (&self->busy);
 }
 
-/* what: as the row's signal. */
+/* what: as the row's signal; with: (nullable) mates that are given too. */
 static void
-start_work (AlcovePassthroughPage *self, AlcoveCard *card, const char *what)
+start_work (AlcovePassthroughPage *self,
+            AlcoveCard *card,
+            const char *what,
+            const char *const *with)
 {
   bool give = g_str_equal (what, "give");
   bool forget = g_str_equal (what, "take");
@@ -440,7 +444,11 @@ start_work (AlcovePassthroughPage *self, AlcoveCard *card, const char *what)
   gtk_revealer_set_reveal_child (self->busy_revealer, TRUE);
   gtk_widget_set_sensitive (GTK_WIDGET (self->stack), FALSE);
   if (give)
-    alcove_machine_give_card_async (self->machine, card, self->busy, on_done, work);
+    {
+      const AlcoveGiveOptions options = { .with = with };
+
+      alcove_machine_give_card_async (self->machine, card, &options, self->busy, on_done, work);
+    }
   else if (g_str_equal (what, "release"))
     alcove_machine_release_card_async (self->machine, card, self->busy, on_done, work);
   else
@@ -463,127 +471,10 @@ do_work (gpointer data)
   Work *work = data;
   AlcovePassthroughPage *self = work->self;
 
+  g_auto (GStrv) with = work->steps ? alcove_card_steps_dup_with (work->steps) : NULL;
+
   if (!self->busy && self->machine)
-    start_work (self, work->card, work->what);
-}
-
-static GtkWidget *
-new_label (const char *text, const char *css_class)
-{
-  GtkWidget *label = gtk_label_new (text);
-
-  gtk_label_set_xalign (GTK_LABEL (label), 0);
-  gtk_label_set_wrap (GTK_LABEL (label), TRUE);
-  gtk_label_set_wrap_mode (GTK_LABEL (label), PANGO_WRAP_WORD_CHAR);
-  if (css_class)
-    {
-      gtk_widget_add_css_class (label, css_class);
-    }
-  return label;
-}
-
-/* A row can have the keyboard: the list scrolls with it. */
-static void
-add_step (GtkListBox *list, const char *text, const char *undo)
-{
-  GtkWidget *row = gtk_list_box_row_new ();
-  GtkWidget *box = gtk_box_new (GTK_ORIENTATION_VERTICAL, 3);
-  g_autofree char *description = g_strdup_printf (_ ("To undo: %s"), undo ? undo : "");
-
-  gtk_widget_set_margin_top (box, 6);
-  gtk_widget_set_margin_bottom (box, 6);
-  gtk_widget_set_margin_start (box, 9);
-  gtk_widget_set_margin_end (box, 9);
-  gtk_box_append (GTK_BOX (box), new_label (text, NULL));
-  if (undo)
-    {
-      GtkWidget *label = new_label (description, "caption");
-
-      gtk_widget_add_css_class (label, "dim-label");
-      gtk_box_append (GTK_BOX (box), label);
-    }
-  gtk_list_box_row_set_activatable (GTK_LIST_BOX_ROW (row), FALSE);
-  gtk_list_box_row_set_child (GTK_LIST_BOX_ROW (row), box);
-  gtk_accessible_update_property (GTK_ACCESSIBLE (row), GTK_ACCESSIBLE_PROPERTY_LABEL, text, -1);
-  gtk_list_box_append (list, row);
-}
-
-static void
-add_title (GtkListBox *list, const char *text)
-{
-  GtkWidget *row = gtk_list_box_row_new ();
-  GtkWidget *label = new_label (text, "caption-heading");
-
-  gtk_widget_set_margin_top (label, 9);
-  gtk_widget_set_margin_bottom (label, 3);
-  gtk_widget_set_margin_start (label, 9);
-  gtk_widget_set_margin_end (label, 9);
-  gtk_list_box_row_set_activatable (GTK_LIST_BOX_ROW (row), FALSE);
-  gtk_list_box_row_set_child (GTK_LIST_BOX_ROW (row), label);
-  gtk_accessible_update_property (GTK_ACCESSIBLE (row), GTK_ACCESSIBLE_PROPERTY_LABEL, text, -1);
-  gtk_list_box_append (list, row);
-}
-
-/* What will change, in order, and how each is undone. */
-static GtkWidget *
-new_steps (AlcovePassthroughPage *self, const AlcoveCard *card)
-{
-  GtkWidget *window = gtk_scrolled_window_new ();
-  GtkWidget *list = gtk_list_box_new ();
-  bool runs = alcove_machine_is_active (self->machine), by_you = false;
-  guint n = 1;
-
-  gtk_list_box_set_selection_mode (GTK_LIST_BOX (list), GTK_SELECTION_NONE);
-  gtk_widget_add_css_class (list, "boxed-list");
-  gtk_accessible_update_property (GTK_ACCESSIBLE (list), GTK_ACCESSIBLE_PROPERTY_LABEL,
-                                  _ ("What will change"), -1);
-  for (guint i = 0; i < card->checks->len; i++)
-    {
-      const AlcoveCardCheck *check = g_ptr_array_index (card->checks, i);
-      g_autofree char *text = NULL;
-
-      if (check->verdict != ALCOVE_VERDICT_STEP || !check->remedy)
-        continue;
-      if (!by_you)
-        add_title (GTK_LIST_BOX (list), _ ("By you, before that:"));
-      by_you = true;
-      text = g_strdup_printf ("%s: %s", check->title, check->remedy);
-      add_step (GTK_LIST_BOX (list), text, NULL);
-    }
-  if (!runs)
-    {
-      g_autofree char *text = g_strdup_printf (_ ("%u. Write the card into the machine’s "
-                                                  "definition"),
-                                               n++);
-
-      add_title (GTK_LIST_BOX (list), _ ("Now:"));
-      add_step (GTK_LIST_BOX (list), text, _ ("turn the switch off"));
-      add_title (GTK_LIST_BOX (list), _ ("When the machine starts:"));
-    }
-  for (guint i = 0; i < card->steps->len; i++)
-    {
-      const AlcoveCardStep *step = g_ptr_array_index (card->steps, i);
-      g_autofree char *text =
-          /* Translators: the number of a step, and what it does */
-          g_strdup_printf (_ ("%u. %s"), n++, step->text);
-
-      add_step (GTK_LIST_BOX (list), text, step->undo);
-    }
-  if (runs)
-    {
-      g_autofree char *text = g_strdup_printf (_ ("%u. Plug the card into the running machine, and "
-                                                  "write it into its definition"),
-                                               n++);
-
-      add_step (GTK_LIST_BOX (list), text, _ ("turn the switch off: the guest is asked to let go"));
-    }
-  gtk_scrolled_window_set_policy (GTK_SCROLLED_WINDOW (window), GTK_POLICY_NEVER,
-                                  GTK_POLICY_AUTOMATIC);
-  gtk_scrolled_window_set_propagate_natural_height (GTK_SCROLLED_WINDOW (window), TRUE);
-  gtk_scrolled_window_set_max_content_height (GTK_SCROLLED_WINDOW (window), STEPS_HEIGHT_MAX);
-  gtk_widget_set_size_request (window, STEPS_WIDTH, -1);
-  gtk_scrolled_window_set_child (GTK_SCROLLED_WINDOW (window), list);
-  return window;
+    start_work (self, work->card, work->what, (const char *const *)with);
 }
 
 static void
@@ -591,6 +482,7 @@ ask_give (AlcovePassthroughPage *self, AlcoveCardRow *row, AlcoveCard *card)
 {
   g_autofree char *heading = g_strdup_printf (_ ("Give %s to This Machine?"), card->name);
   g_autoptr (GString) body = g_string_new (NULL);
+  Work *work = work_new (self, row, card, "give");
 
   if (alcove_machine_is_active (self->machine))
     g_string_append (body, _ ("The machine runs: it gets the card at once. This is what changes, "
@@ -601,8 +493,10 @@ ask_give (AlcovePassthroughPage *self, AlcoveCardRow *row, AlcoveCard *card)
   if (card->second_start)
     g_string_append_printf (
         body, "\n\n%s", _ ("This card may not start a second time until you restart the host."));
-  alcove_compat_ask (GTK_WIDGET (self), heading, body->str, new_steps (self, card), _ ("_Give"),
-                     false, do_work, work_new (self, row, card, "give"), work_free);
+  work->steps = g_object_ref_sink (
+      ALCOVE_CARD_STEPS (alcove_card_steps_new (card, alcove_machine_is_active (self->machine))));
+  alcove_compat_ask (GTK_WIDGET (self), heading, body->str, GTK_WIDGET (work->steps), _ ("_Give"),
+                     false, do_work, work, work_free);
 }
 
 static void
@@ -633,7 +527,7 @@ on_request (AlcoveCardRow *row, const char *what, AlcovePassthroughPage *self)
   else if (card->state == ALCOVE_CARD_LIVE)
     ask_out (self, row, card, g_str_equal (what, "take") ? "take" : "back");
   else
-    start_work (self, card, what);
+    start_work (self, card, what, NULL);
 }
 
 /* --- life --- */

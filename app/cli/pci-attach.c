@@ -7,6 +7,7 @@
 #include "app/cli/pci-private.h"
 #include "app/definition-pci.h"
 #include "app/lock.h"
+#include "app/passthrough.h"
 
 #define TIMEOUT_S     30
 #define TIMEOUT_S_MAX 600
@@ -15,7 +16,7 @@
 typedef struct
 {
   char *name, *rom_file;
-  gboolean no_rom, vga, only;
+  gboolean no_rom, vga, only, mates;
 } Attach;
 
 static void
@@ -60,172 +61,90 @@ open_definition (AlcoveMachine *machine, AlcoveLock **ret_lock, GError **error)
 
 /* ---- in ---- */
 
-/* "gpu", "gpu2", ... for the card; its other functions are "gpu.1", ... */
-static char *
-free_name (AlcoveDefinition *definition, const char *word)
+/* (nullable): said, *ret_status. (transfer full) */
+static AlcoveCard *
+look_at_card (Cli *cli, AlcoveMachine *machine, const char *address, int *ret_status)
 {
-  for (guint i = 1;; i++)
-    {
-      g_autofree char *name = i == 1 ? g_strdup (word) : g_strdup_printf ("%s%u", word, i);
+  g_autoptr (GAsyncResult) result = NULL;
+  GError *error = NULL;
+  AlcoveCard *card;
 
-      if (alcove_definition_find_pci (definition, name) == NULL)
-        return g_steal_pointer (&name);
-    }
-}
-
-static const char *
-name_of_kind (const VfioCard *card)
-{
-  const char *word = vfio_card_kind_to_string (card->kind);
-
-  if (strcmp (word, "graphics") == 0)
-    return "gpu";
-  return alcove_device_name_is_valid (word) ? word : "card";
-}
-
-/* (transfer full): the text of one group. */
-static char *
-describe (const Attach *attach, const char *name, const char *host, gboolean main)
-{
-  g_auto (AlcoveProblems) problems = { 0 };
-  g_autoptr (AlcoveConfFile) file = NULL;
-  g_autofree char *group = g_strconcat ("pci ", name, NULL);
-
-  alcove_problems_init (&problems, "pci");
-  file = alcove_conf_file_parse ("", 0, &problems);
-  alcove_conf_file_set_value (file, group, "host", host);
-  if (main && attach->no_rom)
-    alcove_conf_file_set_value (file, group, "rom", "false");
-  if (main && attach->rom_file != NULL)
-    {
-      g_autofree char *path = g_canonicalize_filename (attach->rom_file, NULL);
-
-      alcove_conf_file_set_value (file, group, "rom-file", path);
-    }
-  if (main && attach->vga)
-    alcove_conf_file_set_value (file, group, "vga", "true");
-  return alcove_conf_file_to_text (file, NULL);
-}
-
-/* Adds the card's functions to the definition. (transfer full): their names. */
-static GPtrArray *
-add_functions (AlcoveDefinition *definition,
-               const Attach *attach,
-               const VfioFunction *named,
-               gboolean live,
-               GError **error)
-{
-  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-  g_autofree char *base = attach->name != NULL ? g_strdup (attach->name)
-                                               : free_name (definition, name_of_kind (named->card));
-  GPtrArray *functions = named->card->functions;
-
-  for (guint i = 0; i < functions->len; i++)
-    {
-      const VfioFunction *function = g_ptr_array_index (functions, i);
-      gboolean main = attach->only ? function == named : function == named->card->main;
-      g_autofree char *name =
-          main ? g_strdup (base) : g_strdup_printf ("%s.%u", base, function->address.function);
-      g_autofree char *text = NULL;
-      char *added;
-
-      if (attach->only && function != named)
-        continue;
-      if (alcove_definition_find_pci_host (definition, function->id) != NULL)
-        {
-          g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_EXISTS, "The machine has %s already",
-                       function->id);
-          return NULL;
-        }
-      text = describe (attach, name, function->id, main);
-      added = alcove_definition_add_pci (definition, text, live, error);
-      if (added == NULL)
-        return NULL;
-      g_ptr_array_add (names, added);
-    }
-  return g_steal_pointer (&names);
-}
-
-/* A virtual device that a driver of the host made. */
-static GPtrArray *
-add_mediated (AlcoveDefinition *definition,
-              const Attach *attach,
-              const VfioMediated *mediated,
-              gboolean live,
-              GError **error)
-{
-  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-  g_autofree char *name =
-      attach->name != NULL ? g_strdup (attach->name) : free_name (definition, "virtual");
-  g_autofree char *text = NULL;
-  char *added;
-
-  if (alcove_definition_find_pci_host (definition, mediated->uuid) != NULL)
-    {
-      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_EXISTS, "The machine has %s already",
-                   mediated->uuid);
-      return NULL;
-    }
-  text = describe (attach, name, mediated->uuid, TRUE);
-  added = alcove_definition_add_pci (definition, text, live, error);
-  if (added == NULL)
-    return NULL;
-  g_ptr_array_add (names, added);
-  return g_steal_pointer (&names);
+  alcove_machine_look_at_card_async (machine, address, NULL, cli_on_ready, &result);
+  cli_wait (&result);
+  card = alcove_machine_look_at_card_finish (machine, result, &error);
+  if (card == NULL)
+    *ret_status = cli_fail (cli, error);
+  return card;
 }
 
 static gboolean
-plug_in (AlcoveMachine *machine, AlcoveDefinition *definition, GPtrArray *names, GError **error)
+check_new (AlcoveMachine *machine, const AlcoveCard *card, const char *only, GError **error)
 {
-  g_auto (GStrv) groups = g_new0 (char *, names->len + 1);
-  g_auto (GStrv) answer = NULL;
-  g_autoptr (GAsyncResult) result = NULL;
+  AlcoveDefinition *definition = alcove_machine_get_definition (machine);
 
-  for (guint i = 0; i < names->len; i++)
-    groups[i] = alcove_definition_dup_pci_group (definition, g_ptr_array_index (names, i));
-  alcove_machine_add_pci_async (machine, (const char *const *)groups, NULL, cli_on_ready, &result);
-  cli_wait (&result);
-  answer = alcove_machine_add_pci_finish (machine, result, error);
-  if (answer == NULL)
-    return FALSE;
-  /* The machine may have chosen another place: the groups are put in anew, as it has them. Function
-   * 0, the first, goes last: the others are not valid without. */
-  for (guint i = names->len; i-- > 0;)
-    if (!alcove_definition_remove_pci (definition, g_ptr_array_index (names, i), error))
-      return FALSE;
-  for (guint i = 0; answer[i] != NULL; i++)
+  for (guint i = 0; definition != NULL && i < card->parts->len; i++)
     {
-      g_autofree char *name = alcove_definition_add_pci (definition, answer[i], TRUE, error);
+      const AlcoveCardPart *part = g_ptr_array_index (card->parts, i);
 
-      if (name == NULL)
-        return FALSE;
+      if ((only != NULL && strcmp (only, part->address) != 0) ||
+          alcove_definition_find_pci_host (definition, part->address) == NULL)
+        continue;
+      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_EXISTS, "The machine has %s already",
+                   part->address);
+      return FALSE;
     }
   return TRUE;
 }
 
-static GPtrArray *
+/* What happens to each device that comes along. (transfer full): their addresses */
+static GStrv
+tell_mates (const AlcoveCard *card, gboolean given)
+{
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+
+  for (guint i = 0; i < card->mates->len; i++)
+    {
+      const AlcoveCardPart *mate = g_ptr_array_index (card->mates, i);
+
+      g_strv_builder_add (builder, mate->address);
+      if (given)
+        cli_say ("Comes along, and the machine gets it too: %s (%s)", mate->name, mate->address);
+      else
+        cli_say (
+            "Comes along: %s (%s). It shares the card's isolation group: the host is without it "
+            "while the machine has the card, and nobody has it. With --mates the machine gets "
+            "it too",
+            mate->name, mate->address);
+    }
+  return g_strv_builder_end (builder);
+}
+
+/* (transfer full) (nullable): the names that the card got. */
+static GStrv
 attach_card (AlcoveMachine *machine,
              const Attach *attach,
-             const VfioFunction *named,
-             const VfioMediated *mediated,
+             AlcoveCard *card,
+             const char *address,
              GError **error)
 {
-  gboolean live = alcove_machine_is_active (machine), ok = FALSE;
-  AlcoveLock *lock = NULL;
-  g_autoptr (AlcoveDefinition) definition = open_definition (machine, &lock, error);
-  g_autoptr (GPtrArray) names = NULL;
+  g_autofree char *rom_file =
+      attach->rom_file != NULL ? g_canonicalize_filename (attach->rom_file, NULL) : NULL;
+  g_autoptr (GAsyncResult) result = NULL;
+  g_auto (GStrv) mates = NULL;
+  const AlcoveGiveOptions options = { .name = attach->name,
+                                      .only = attach->only ? address : NULL,
+                                      .rom_file = rom_file,
+                                      .no_rom = attach->no_rom,
+                                      .vga = attach->vga };
+  AlcoveGiveOptions all = options;
 
-  if (definition != NULL)
-    {
-      names = mediated != NULL ? add_mediated (definition, attach, mediated, live, error)
-                               : add_functions (definition, attach, named, live, error);
-      ok = names != NULL &&
-           (live ? plug_in (machine, definition, names, error)
-                 : alcove_definition_assign (definition, error)) &&
-           alcove_definition_save (definition, error);
-    }
-  alcove_lock_release (lock);
-  return ok ? g_steal_pointer (&names) : NULL;
+  if (!check_new (machine, card, options.only, error))
+    return NULL;
+  mates = tell_mates (card, attach->mates);
+  all.with = attach->mates ? (const char *const *)mates : NULL;
+  alcove_machine_give_card_async (machine, card, &all, NULL, cli_on_ready, &result);
+  cli_wait (&result);
+  return alcove_machine_give_card_finish (machine, result, error);
 }
 
 int
@@ -236,6 +155,8 @@ cli_pci_attach (Cli *cli, int argc, char **argv)
     { "name", 'n', 0, G_OPTION_ARG_STRING, &attach.name, "What the card is called (gpu)", "NAME" },
     { "only", 0, 0, G_OPTION_ARG_NONE, &attach.only,
       "This function alone, not the others of its card", NULL },
+    { "mates", 0, 0, G_OPTION_ARG_NONE, &attach.mates,
+      "Also what comes along as it shares the card's isolation group", NULL },
     { "rom-file", 0, 0, G_OPTION_ARG_FILENAME, &attach.rom_file,
       "The card's start-up program, when it does not let its own be read", "FILE" },
     { "no-rom", 0, 0, G_OPTION_ARG_NONE, &attach.no_rom, "Hide the start-up program", NULL },
@@ -246,9 +167,9 @@ cli_pci_attach (Cli *cli, int argc, char **argv)
   g_auto (GStrv) arguments = NULL;
   g_autoptr (AlcoveMachine) machine = NULL;
   g_autoptr (VfioInventory) inventory = NULL;
-  g_autoptr (GPtrArray) names = NULL;
-  const VfioFunction *function = NULL;
-  const VfioMediated *mediated = NULL;
+  g_autoptr (AlcoveCard) card = NULL;
+  g_auto (GStrv) names = NULL;
+  const char *address;
   GError *error = NULL;
   int status;
 
@@ -256,6 +177,8 @@ cli_pci_attach (Cli *cli, int argc, char **argv)
     return status;
   if (attach.no_rom && attach.rom_file != NULL)
     return cli_usage (cli, "--no-rom and --rom-file exclude each other");
+  if (attach.only && attach.mates)
+    return cli_usage (cli, "--only and --mates exclude each other");
   if (attach.name != NULL && !alcove_device_name_is_valid (attach.name))
     return cli_usage (cli, "a name is 1 to 32 lower case letters, digits, \"-\", \"_\" and \".\"");
   machine = cli_find (cli, arguments[0], &status);
@@ -263,23 +186,29 @@ cli_pci_attach (Cli *cli, int argc, char **argv)
     return status;
   if (g_uuid_string_is_valid (arguments[1]))
     {
-      mediated = vfio_inventory_find_mediated (inventory, arguments[1], NULL);
-      if (mediated == NULL)
-        {
-          cli_say ("This host has no virtual device %s; \"alcove pci list\" shows what it has",
-                   arguments[1]);
-          return ALCOVE_EXIT_FAILED;
-        }
+      const VfioMediated *mediated = vfio_inventory_find_mediated (inventory, arguments[1], NULL);
+
+      address = mediated != NULL ? mediated->uuid : arguments[1];
     }
-  else if ((function = cli_pci_find (cli, inventory, arguments[1], &status)) == NULL)
+  else
+    {
+      const VfioFunction *function = cli_pci_find (cli, inventory, arguments[1], &status);
+
+      if (function == NULL)
+        return status;
+      if (function->bridge || function->card->functions->len > FUNCTIONS_MAX)
+        return cli_usage (cli, "%s is a bridge: only what is behind it can be attached",
+                          function->id);
+      address = function->id;
+    }
+  card = look_at_card (cli, machine, address, &status);
+  if (card == NULL)
     return status;
-  if (function != NULL && (function->bridge || function->card->functions->len > FUNCTIONS_MAX))
-    return cli_usage (cli, "%s is a bridge: only what is behind it can be attached", function->id);
-  names = attach_card (machine, &attach, function, mediated, &error);
+  names = attach_card (machine, &attach, card, address, &error);
   if (names == NULL)
     return cli_fail (cli, error);
-  for (guint i = 0; i < names->len; i++)
-    puts (g_ptr_array_index (names, i));
+  for (char **name = names; *name != NULL; name++)
+    puts (*name);
   return ALCOVE_EXIT_DONE;
 }
 

@@ -28,9 +28,11 @@ static const CliVerb pci_verbs[] = {
     cli_pci_list },
   { "pci attach", "NAME ADDRESS", "give a machine a card of the host",
     "ADDRESS: also the UUID of a virtual device that a driver made (alcove pci list).\n"
-    "All functions of the card go together, into one slot of the guest. A machine that runs gets "
-    "it at "
-    "once: then its functions must be ready (alcove pci bind).",
+    "All functions of the card go together, into one slot of the guest. What shares the card's "
+    "isolation\n"
+    "group leaves the host too, and is named; with --mates the machine gets that as well, a card a "
+    "slot. A\n"
+    "machine that runs gets all at once.",
     cli_pci_attach },
   { "pci detach", "NAME CARD", "take a card away from a machine",
     "CARD: what alcove pci attach printed, or the host's address. The guest is asked to release "

@@ -10,11 +10,12 @@
 
 #define MEMLOCK_SLACK (G_GUINT64_CONSTANT (64) << 20) /* firmware, and what else is locked */
 
-/* What was got for one slot of the guest. */
+/* What was got for one slot of the guest, mates of its group with it. */
 typedef struct
 {
   AlcovePciAddress address;
   AlcoveBinding *binding; /* (nullable): it was ready, and not ours to give back */
+  gboolean left;          /* the slot is empty; a mate that came along may sit in another */
 } RunnerCard;
 
 /* The functions of the definition in this slot, as the kernel writes them; mediated devices are made,
@@ -92,7 +93,7 @@ runner_passthrough_take_card (RunnerMachine *self,
                               const AlcovePciAddress *at,
                               AlcoveBinding *binding)
 {
-  RunnerCard card = { *at, binding };
+  RunnerCard card = { .address = *at, .binding = binding };
 
   g_array_append_val (self->cards, card);
 }
@@ -110,7 +111,7 @@ runner_passthrough_get_card (RunnerMachine *self, const AlcovePciConfig *config,
     {
       const RunnerCard *other = &g_array_index (self->cards, RunnerCard, i);
 
-      if (other->address.bus == at->bus && other->address.slot == at->slot)
+      if (!other->left && other->address.bus == at->bus && other->address.slot == at->slot)
         return TRUE;
     }
   found = runner_passthrough_find_wanted (self, at, &wanted, &problem);
@@ -144,6 +145,17 @@ give_back (RunnerCard *card)
   alcove_binding_free (card->binding);
 }
 
+/* A mate that was got along with another card, and was given to the guest too. */
+static gboolean
+is_in_use (RunnerMachine *self, const RunnerCard *card)
+{
+  for (guint i = 0; i < self->pcis->len; i++)
+    if (card->binding != NULL &&
+        alcove_binding_has (card->binding, ((RunnerPci *)g_ptr_array_index (self->pcis, i))->host))
+      return TRUE;
+  return FALSE;
+}
+
 void
 runner_passthrough_give_back (RunnerMachine *self, guint bus)
 {
@@ -151,7 +163,8 @@ runner_passthrough_give_back (RunnerMachine *self, guint bus)
     {
       RunnerCard *card = &g_array_index (self->cards, RunnerCard, i);
 
-      if (card->address.bus != bus)
+      card->left = card->left || card->address.bus == bus;
+      if (!card->left || is_in_use (self, card))
         continue;
       give_back (card);
       g_array_remove_index (self->cards, i);

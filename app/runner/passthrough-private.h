@@ -52,7 +52,8 @@ void runner_passthrough_take_card (RunnerMachine *self,
  * password even. */
 gboolean
 runner_passthrough_get_card (RunnerMachine *self, const AlcovePciConfig *config, GError **error);
-/* The functions of this slot are closed. */
+/* The functions of this slot are closed. What came along with them and is in the guest too keeps the
+ * whole until it goes. */
 void runner_passthrough_give_back (RunnerMachine *self, guint bus);
 void runner_passthrough_init_cards (RunnerMachine *self);
 void runner_passthrough_finish_cards (RunnerMachine *self);

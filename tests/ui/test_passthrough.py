@@ -182,7 +182,7 @@ def test_no_isolation(desk):
 def test_reasons(desk):
     """Who uses a card; what comes along; what blocks; what may not start twice."""
     make_host(desk, "desktop", "process 77 ollama /dev/dri/renderD129")
-    desk.add_machine("reasons")
+    folder = desk.add_machine("reasons")
     open_page(desk, "reasons")
     desk.find(contains="Used now by ollama (process 77)")
     desk.find("Needs a step: In use")
@@ -202,6 +202,17 @@ def test_reasons(desk):
     desk.press("Look again", "push button")
     desk.find(contains="Comes along")
     desk.picture("78-comes-along")
+    open_steps(desk, GPU)
+    desk.find(contains="Comes along, as it shares the card’s isolation group")
+    desk.find(contains="nobody can use it until then")
+    desk.press(contains="(0000:0f:00.3) too", role="check box")
+    desk.picture("78-comes-along-steps")
+    desk.press("Give", "push button")
+    wait_for("card and mate in machine.conf",
+             lambda: has_card(folder) and "host=0000:0f:00.3" in conf(folder))
+    desk.find(contains="Matisse USB")
+    turn(desk, GPU)
+    wait_for("machine.conf without the card", lambda: not has_card(folder))
     make_host(desk, "apu")
     desk.press("Look again", "push button")
     desk.find(contains="family Navi 22 do not come back from a reset")

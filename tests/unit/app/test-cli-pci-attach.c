@@ -133,6 +133,30 @@ test_mediated (void)
   g_unsetenv ("ALCOVE_HOST_ROOT");
 }
 
+/* What comes along: said what happens to it, and given too when that is wanted. */
+static void
+test_mates (void)
+{
+  g_autoptr (FakeHost) host =
+      fake_host_new ("desktop", "function 0000:0f:00.3\ngroup 15\nremove /proc/1893");
+
+  g_setenv ("ALCOVE_HOST_ROOT", host->folder, TRUE);
+  assert_run (0, "pci attach gamer 0000:0d:00.0", "gpu\ngpu.1\n", "nobody has it");
+  assert_place ("0000:0f:00.3", NULL);
+  assert_run (0, "pci detach gamer gpu", NULL, NULL);
+  assert_run (0, "pci attach gamer 0000:0d:00.0 --mates", "gpu\ngpu.1\nmate", "gets it too");
+  assert_place ("0000:0d:00.1", "01:00.1");
+  assert_place ("0000:0f:00.3", "02:00.0");
+  assert_run (0, "pci list gamer", "0000:0f:00.3  02:00.0  -           when it starts", NULL);
+  assert_run (0, "pci list gamer --json", "\"live\" : false", NULL);
+  assert_run (0, "pci detach gamer 0000:0f:00.3", NULL, NULL);
+  assert_place ("0000:0f:00.3", NULL);
+  assert_run (0, "pci detach gamer gpu", NULL, NULL);
+  assert_run (2, "pci attach gamer 0000:0d:00.0 --only --mates", NULL, "exclude");
+  assert_run (3, "pci list nobody", NULL, NULL);
+  g_unsetenv ("ALCOVE_HOST_ROOT");
+}
+
 static void
 test_mistakes (void)
 {
@@ -160,6 +184,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/cli-pci-attach/attach", test_attach);
   g_test_add_func ("/cli-pci-attach/mediated", test_mediated);
+  g_test_add_func ("/cli-pci-attach/mates", test_mates);
   g_test_add_func ("/cli-pci-attach/mistakes", test_mistakes);
   status = g_test_run ();
   app_dirs_finish ();

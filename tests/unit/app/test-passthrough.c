@@ -81,6 +81,16 @@ look_at (AlcoveMachine *machine, const char *id)
   return alcove_card_ref (find (cards, id));
 }
 
+static void
+give (AlcoveMachine *machine,
+      AlcoveCard *card,
+      GCancellable *cancellable,
+      GAsyncReadyCallback callback,
+      gpointer user_data)
+{
+  alcove_machine_give_card_async (machine, card, NULL, cancellable, callback, user_data);
+}
+
 typedef void (*Change) (
     AlcoveMachine *, AlcoveCard *, GCancellable *, GAsyncReadyCallback, gpointer);
 
@@ -186,7 +196,7 @@ test_give (void)
   g_autoptr (GError) error = NULL;
   const AlcovePciConfig *gpu, *sound;
 
-  g_assert_true (change (machine, GPU, alcove_machine_give_card_async, &error));
+  g_assert_true (change (machine, GPU, give, &error));
   g_assert_no_error (error);
   g_assert_cmpuint (count_given (machine), ==, 2);
   gpu = alcove_definition_find_pci (alcove_machine_get_definition (machine), "gpu");
@@ -198,13 +208,57 @@ test_give (void)
   g_assert_true (given->given);
   g_assert_cmpint (given->state, ==, ALCOVE_CARD_CHOSEN);
   /* Once more is no error, and changes nothing. */
-  g_assert_true (change (machine, GPU, alcove_machine_give_card_async, &error));
+  g_assert_true (change (machine, GPU, give, &error));
   g_assert_cmpuint (count_given (machine), ==, 2);
   g_assert_false (take (machine, GPU, FALSE, &error));
   g_assert_error (error, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE);
   g_clear_error (&error);
   g_assert_true (take (machine, GPU, TRUE, &error));
   g_assert_no_error (error);
+  g_assert_cmpuint (count_given (machine), ==, 0);
+}
+
+/* What comes along is given too when that is wanted: in a slot of its own. */
+static void
+test_give_mates (void)
+{
+  g_autoptr (FakeHost) host =
+      fake_host_new ("desktop", "function 0000:0f:00.3\ngroup 15\nremove /proc/1893");
+  g_autoptr (AlcoveMachine) machine = create (host, "give-mates", "");
+  g_autoptr (AlcoveCard) card = look_at (machine, GPU);
+  g_autoptr (AlcoveCard) one = NULL, nothing = NULL;
+  g_autoptr (GAsyncResult) result = NULL, looked = NULL, missed = NULL;
+  g_autoptr (GError) error = NULL;
+  const char *const with[] = { "0000:0f:00.3", "0000:00:00.0", NULL };
+  const AlcoveGiveOptions options = { .name = "card", .vga = TRUE, .with = with };
+  const AlcovePciConfig *gpu, *mate;
+  g_auto (GStrv) names = NULL;
+
+  alcove_machine_give_card_async (machine, card, &options, NULL, on_ready, &result);
+  names = alcove_machine_give_card_finish (machine, wait_for (&result), &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (g_strv_length (names), ==, 3);
+  g_assert_cmpuint (count_given (machine), ==, 3);
+  gpu = alcove_definition_find_pci (alcove_machine_get_definition (machine), "card");
+  mate = alcove_definition_find_pci_host (alcove_machine_get_definition (machine), with[0]);
+  g_assert_true (gpu->vga);
+  g_assert_false (mate->vga);
+  g_assert_cmpuint (mate->base.address.bus, !=, gpu->base.address.bus);
+  g_assert_cmpuint (mate->base.address.function, ==, 0);
+  /* One card, by any of its parts. */
+  alcove_machine_look_at_card_async (machine, SOUND, NULL, on_ready, &looked);
+  one = alcove_machine_look_at_card_finish (machine, wait_for (&looked), &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (one->id, ==, GPU);
+  g_assert_true (one->given);
+  alcove_machine_look_at_card_async (machine, "0000:66:00.0", NULL, on_ready, &missed);
+  nothing = alcove_machine_look_at_card_finish (machine, wait_for (&missed), &error);
+  g_assert_null (nothing);
+  g_assert_error (error, ALCOVE_ERROR, ALCOVE_ERROR_NOT_FOUND);
+  /* The mate is a card of its own, and goes by itself. */
+  g_assert_true (take (machine, GPU, TRUE, NULL));
+  g_assert_cmpuint (count_given (machine), ==, 1);
+  g_assert_true (take (machine, with[0], TRUE, NULL));
   g_assert_cmpuint (count_given (machine), ==, 0);
 }
 
@@ -308,6 +362,7 @@ main (int argc, char **argv)
   g_test_add_func ("/app/passthrough/mates", test_mates);
   g_test_add_func ("/app/passthrough/no-isolation", test_no_isolation);
   g_test_add_func ("/app/passthrough/give", test_give);
+  g_test_add_func ("/app/passthrough/give-mates", test_give_mates);
   g_test_add_func ("/app/passthrough/places", test_places);
   g_test_add_func ("/app/passthrough/kept", test_kept);
   g_test_add_func ("/app/passthrough/second-start", test_second_start);
