@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The door of the module: app/ui-entry.h says who knocks and how. */
 #include <glib/gi18n.h>
-#include <locale.h>
 
+#include "app/locale.h"
 #include "app/ui-entry.h"
 #include "ui/application.h"
 #include "ui/ui-config.h"
@@ -26,10 +26,7 @@ alcove_ui_main (int argc, char **argv)
   g_autoptr (AlcoveApplication) application = NULL;
   g_autoptr (GSettings) settings = NULL;
 
-  setlocale (LC_ALL, "");
-  bindtextdomain (GETTEXT_PACKAGE, ALCOVE_LOCALE_DIR);
-  bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
-  textdomain (GETTEXT_PACKAGE);
+  alcove_locale_init ();
   g_set_prgname (ALCOVE_APP_ID);
   g_set_application_name (_ ("Alcove"));
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "app/cli/cli.h"
 
-#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include "app/cli/cli-private.h"
+#include "app/locale.h"
 #include "app/suggest.h"
 
 static const CliVerb verbs[] = {
@@ -159,7 +159,7 @@ open_path (const char *path, AlcoveCliWindow window)
 int
 alcove_cli_main (int argc, char **argv, AlcoveCliWindow window)
 {
-  setlocale (LC_ALL, "");
+  alcove_locale_init ();
   g_set_prgname ("alcove");
   if (argc < 2)
     {

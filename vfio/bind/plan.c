@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "vfio/bind/plan.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #include "vfio/bind/bind-private.h"
@@ -124,13 +125,13 @@ add_override (VfioPlan *plan, VfioBinding *binding, const char *driver, const ch
   step->path = bind_dup_path (binding->address, "driver_override");
   step->value = g_strconcat (driver != NULL ? driver : "", "\n", NULL);
   if (driver != NULL)
-    step->text = g_strdup_printf ("Reserve %s for the driver %s", step->id, driver);
+    step->text = g_strdup_printf (_ ("Reserve %s for the driver %s"), step->id, driver);
   else
-    step->text = g_strdup_printf ("Let any driver have %s again", step->id);
+    step->text = g_strdup_printf (_ ("Let any driver have %s again"), step->id);
   if (!plan->give_back && before != NULL)
-    step->undo = g_strdup_printf ("Reserve it for the driver %s, as before", before);
+    step->undo = g_strdup_printf (_ ("Reserve it for the driver %s, as before"), before);
   else if (!plan->give_back)
-    step->undo = g_strdup ("Let any driver have it again");
+    step->undo = g_strdup (_ ("Let any driver have it again"));
 }
 
 static void
@@ -141,9 +142,9 @@ add_unbind (VfioPlan *plan, VfioBinding *binding, const char *driver)
   step->path = g_strdup_printf (BIND_DRIVERS "/%s/unbind", driver);
   step->value = g_strconcat (step->id, "\n", NULL);
   step->driver = g_strdup (driver);
-  step->text = g_strdup_printf ("Take %s from the driver %s", step->id, driver);
+  step->text = g_strdup_printf (_ ("Take %s from the driver %s"), step->id, driver);
   if (!plan->give_back)
-    step->undo = g_strdup_printf ("The driver %s takes it back", driver);
+    step->undo = g_strdup_printf (_ ("The driver %s takes it back"), driver);
 }
 
 static void
@@ -154,8 +155,8 @@ add_probe (VfioPlan *plan, VfioBinding *binding)
   step->path = g_strdup (BIND_PROBE);
   step->value = g_strconcat (step->id, "\n", NULL);
   step->driver = g_strdup (BIND_VFIO);
-  step->text = g_strdup_printf ("Give %s to the driver " BIND_VFIO, step->id);
-  step->undo = g_strdup ("Take it from the driver " BIND_VFIO);
+  step->text = g_strdup_printf (_ ("Give %s to the driver %s"), step->id, BIND_VFIO);
+  step->undo = g_strdup_printf (_ ("Take it from the driver %s"), BIND_VFIO);
 }
 
 static void
@@ -166,7 +167,7 @@ add_attach (VfioPlan *plan, VfioBinding *binding)
   step->path = g_strdup_printf (BIND_DRIVERS "/%s/bind", binding->driver);
   step->value = g_strconcat (step->id, "\n", NULL);
   step->driver = g_strdup (binding->driver);
-  step->text = g_strdup_printf ("Give %s back to the driver %s", step->id, binding->driver);
+  step->text = g_strdup_printf (_ ("Give %s back to the driver %s"), step->id, binding->driver);
 }
 
 static void
@@ -176,9 +177,9 @@ add_check (VfioPlan *plan, VfioBinding *binding, const char *driver)
 
   step->driver = g_strdup (driver);
   if (driver != NULL)
-    step->text = g_strdup_printf ("See that the driver %s has %s", driver, step->id);
+    step->text = g_strdup_printf (_ ("See that the driver %s has %s"), driver, step->id);
   else
-    step->text = g_strdup_printf ("See that %s has no driver, as before", step->id);
+    step->text = g_strdup_printf (_ ("See that %s has no driver, as before"), step->id);
 }
 
 /* What is known before anything changes, or what the ledger knows from an earlier time. */
@@ -277,9 +278,11 @@ vfio_plan_new_take (const VfioBindHost *host,
         return NULL;
       g_ptr_array_add (plan->bindings, binding);
       step = add_step (plan, BIND_STEP_RECORD, binding);
-      step->text = g_strdup_printf ("Write down that %s belongs to %s", id,
-                                    binding->driver != NULL ? binding->driver : "no driver");
-      step->undo = g_strdup ("Remove the record");
+      if (binding->driver != NULL)
+        step->text = g_strdup_printf (_ ("Write down that %s belongs to %s"), id, binding->driver);
+      else
+        step->text = g_strdup_printf (_ ("Write down that %s belongs to no driver"), id);
+      step->undo = g_strdup (_ ("Remove the record"));
     }
   /* The sound of a card lets go before its graphics: the driver of the one uses that of the other. */
   for (guint i = n_addresses; i-- > 0;)
@@ -293,9 +296,9 @@ add_forget (VfioPlan *plan, VfioBinding *binding, const char *why)
   VfioStep *step = add_step (plan, BIND_STEP_FORGET, binding);
 
   if (why != NULL)
-    step->text = g_strdup_printf ("Remove the record of %s: %s", step->id, why);
+    step->text = g_strdup_printf (_ ("Remove the record of %s: %s"), step->id, why);
   else
-    step->text = g_strdup_printf ("Remove the record of %s", step->id);
+    step->text = g_strdup_printf (_ ("Remove the record of %s"), step->id);
 }
 
 static void
@@ -306,18 +309,18 @@ add_give_back (const VfioBindHost *host, VfioPlan *plan, VfioBinding *binding, c
 
   if (strcmp (binding->boot, boot) != 0)
     {
-      add_forget (plan, binding, "the computer was restarted since, which gave it back");
+      add_forget (plan, binding, _ ("the computer was restarted since, which gave it back"));
       return;
     }
   if (!bind_exists (host->tree, binding->address))
     {
-      add_forget (plan, binding, "the device is gone");
+      add_forget (plan, binding, _ ("the device is gone"));
       return;
     }
   if (read_id (host->tree, binding->address, "vendor") != binding->vendor ||
       read_id (host->tree, binding->address, "device") != binding->device)
     {
-      add_forget (plan, binding, "another device is there now");
+      add_forget (plan, binding, _ ("another device is there now"));
       return;
     }
   driver = bind_dup_driver (host->tree, binding->address);
@@ -329,8 +332,8 @@ add_give_back (const VfioBindHost *host, VfioPlan *plan, VfioBinding *binding, c
   if (!ours)
     {
       add_forget (plan, binding,
-                  g_strcmp0 (driver, binding->driver) == 0 ? "its driver has it"
-                                                           : "another driver has it now");
+                  g_strcmp0 (driver, binding->driver) == 0 ? _ ("its driver has it")
+                                                           : _ ("another driver has it now"));
       return;
     }
   if (driver != NULL && g_strcmp0 (driver, binding->driver) != 0)
@@ -348,8 +351,7 @@ add_node (VfioPlan *plan, VfioGrant *grant)
 
   step->grant = grant;
   step->path = g_strconcat (BIND_NODES "/", grant->name, NULL);
-  step->text =
-      g_strdup_printf ("Take " BIND_NODES "/%s back from user %u", grant->name, grant->uid);
+  step->text = g_strdup_printf (_ ("Take %s back from user %u"), step->path, grant->uid);
 }
 
 static VfioGrant *

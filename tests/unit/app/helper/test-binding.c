@@ -4,6 +4,7 @@
  * writes by itself the tree is plain files: the kernel does nothing, which must be noticed. */
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
+#include <pwd.h>
 #include <string.h>
 #include <unistd.h>
 #include "../../vfio/bind/fake-kernel.h"
@@ -319,6 +320,102 @@ test_cli (Fixture *f, gconstpointer data)
   g_free (run_cli ("release", 0, NULL));
 }
 
+/* "As root: for this user": whose name is looked up, and who gets the group. */
+static void
+test_cli_user (Fixture *f, gconstpointer data)
+{
+  g_autofree char *json = NULL, *said = NULL, *own = NULL, *list = NULL, *unknown = NULL;
+  g_autofree char *bind_own = NULL, *forbidden = NULL;
+  g_autoptr (JsonParser) parser = NULL, bound_parser = NULL;
+  JsonArray *bound;
+  struct passwd *self = getpwuid (getuid ());
+  const char *other = getuid () == 65534 ? "1" : "65534";
+  g_autofree char *for_other = g_strconcat ("bind --user ", other, " " FAKE_VFIO, NULL);
+
+  g_free (run_cli ("bind --user no-such-user-here " FAKE_VFIO, 2, &unknown));
+  g_assert_nonnull (strstr (unknown, "no-such-user-here"));
+  g_free (run_cli ("bind --user 4294967295 " FAKE_VFIO, 2, NULL));
+  g_free (run_cli ("bind --user -1 " FAKE_VFIO, 2, NULL));
+  /* A group's node here is a file, which is no node: it is given to nobody, and all is as before. */
+  g_free (run_cli (for_other, 1, &said));
+  g_assert_nonnull (strstr (said, "/dev/vfio/18"));
+  g_assert_nonnull (strstr (said, "left alone"));
+  assert_unchanged (f);
+  /* One's own group needs no giving. */
+  bind_own = self != NULL ? g_strdup_printf ("bind --json --user %s " FAKE_VFIO, self->pw_name)
+                          : g_strdup_printf ("bind --json --user %u " FAKE_VFIO, getuid ());
+  json = run_cli (bind_own, 0, NULL);
+  g_assert_cmpuint (json_array_get_length (parse (json, &parser)), ==, 2);
+  list = run_cli ("list-bound --json", 0, NULL);
+  bound = parse (list, &bound_parser);
+  g_assert_cmpuint (json_array_get_length (bound), ==, 1);
+  g_assert_cmpint (json_object_get_int_member (json_array_get_object_element (bound, 0), "uid"), ==,
+                   getuid ());
+  g_free (run_cli ("release " FAKE_VFIO, 0, NULL));
+  assert_unchanged (f);
+  /* Who has not the rights cannot take for another, helper or not. */
+  forbid (f);
+  start_service (f);
+  g_free (run_cli (for_other, 2, &forbidden));
+  g_assert_nonnull (strstr (forbidden, "sudo"));
+  g_assert_cmpuint (f->polkit.asked->len, ==, 0);
+  assert_unchanged (f);
+}
+
+/* A catalogue for a language that there is not, as msgfmt writes it (GNU gettext manual, 10.3): number
+ * of texts, then where they are and where their translations are, lengths before places. */
+static void
+write_catalogue (const char *path)
+{
+  static const char *const texts[][2] = {
+    { "", "Content-Type: text/plain; charset=UTF-8\n" },
+    { "Take %s from the driver %s", "\303\206 %s < %s" },
+  };
+  const guint32 n = G_N_ELEMENTS (texts);
+  g_autoptr (GByteArray) strings = g_byte_array_new ();
+  guint32 words[7 + 4 * G_N_ELEMENTS (texts)] = { 0x950412de, 0, n, 28, 28 + 8 * n, 0, 0 };
+  g_autoptr (GString) file = g_string_new (NULL);
+
+  for (guint k = 0; k < 2; k++)
+    for (guint i = 0; i < n; i++)
+      {
+        guint32 *place = &words[7 + 2 * (k * n + i)];
+
+        place[0] = (guint32)strlen (texts[i][k]);
+        place[1] = (guint32)sizeof words + strings->len;
+        g_byte_array_append (strings, (const guint8 *)texts[i][k], place[0] + 1);
+      }
+  g_string_append_len (file, (const char *)words, sizeof words);
+  g_string_append_len (file, (const char *)strings->data, strings->len);
+  g_assert_true (g_file_set_contents (path, file->str, (gssize)file->len, NULL));
+}
+
+/* The steps are said in the user's language, and what programs read is the same in all. */
+static void
+test_language (Fixture *f, gconstpointer data)
+{
+  g_autofree char *folder = g_build_filename (f->bus.folder, "xx", "LC_MESSAGES", NULL);
+  g_autofree char *path = g_build_filename (folder, "alcove.mo", NULL), *dry = NULL, *json = NULL;
+  g_autofree char *plain = NULL;
+
+  g_assert_cmpint (g_mkdir_with_parents (folder, 0755), ==, 0);
+  write_catalogue (path);
+  g_setenv ("ALCOVE_LOCALE_DIR", f->bus.folder, TRUE);
+  g_setenv ("LANGUAGE", "xx", TRUE);
+  g_setenv ("LC_ALL", "C.UTF-8", TRUE);
+  dry = run_cli ("bind --dry-run " FAKE_GPU, 0, NULL);
+  json = run_cli ("bind --dry-run --json " FAKE_GPU, 0, NULL);
+  g_setenv ("LC_ALL", "C", TRUE);
+  plain = run_cli ("bind --dry-run " FAKE_GPU, 0, NULL);
+  g_unsetenv ("LC_ALL");
+  g_unsetenv ("LANGUAGE");
+  g_unsetenv ("ALCOVE_LOCALE_DIR");
+  g_assert_nonnull (strstr (plain, "Take " FAKE_GPU " from the driver amdgpu"));
+  g_assert_nonnull (strstr (json, "\"step\""));
+  g_assert_nonnull (strstr (json, "\"unbind\""));
+  g_assert_nonnull (strstr (dry, "\303\206 " FAKE_GPU " < amdgpu"));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -334,6 +431,8 @@ main (int argc, char **argv)
     { "/binding/nothing-to-do", test_nothing_to_do },
     { "/binding/direct", test_direct },
     { "/binding/cli", test_cli },
+    { "/binding/cli-user", test_cli_user },
+    { "/binding/language", test_language },
   };
   g_autofree char *daemon = g_find_program_in_path ("dbus-daemon");
 
