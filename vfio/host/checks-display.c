@@ -4,6 +4,8 @@
 #include <string.h>
 #include "vfio/host/checks-private.h"
 
+#define VENDOR_INTEL 0x8086
+
 static void
 add_boot (VfioJudge *judge, const VfioFunction *function)
 {
@@ -79,6 +81,27 @@ add_screens (VfioJudge *judge, const VfioFunction *function)
                                  "dummy plug")));
 }
 
+/* In a processor of Intel's it sits at one place in every computer. Its machine needs a part of what
+ * the firmware left for it (vfio/device/README.md). */
+static void
+add_processor (VfioJudge *judge, const VfioFunction *function)
+{
+  VfioCheck *check;
+
+  if (function->vendor != VENDOR_INTEL || function->is_vf || function->address.bus != 0 ||
+      function->address.slot != 2)
+    return;
+  check = host_check_add (
+      judge->verdict->checks, "processor-graphics", _ ("Graphics in the processor"),
+      HOST_SEVERITY_NOTE, function,
+      g_strdup_printf (_ ("%s (%s) is built into the processor"), function->name, function->id),
+      g_strdup (_ ("The machine gets a copy of the list of its screens; there is a picture on them "
+                   "when the guest's driver runs, not before")));
+  check->remedy =
+      g_strdup (_ ("If the guest's driver does not start, give the device the place that it "
+                   "has on the host (address=00:02.0 in the machine's definition)"));
+}
+
 /* Reading the ROM switches it on, which is not done to a card in use; what can be told without. */
 static void
 add_rom (VfioJudge *judge, const VfioFunction *function)
@@ -124,6 +147,7 @@ host_checks_add_display (VfioJudge *judge)
         continue;
       add_boot (judge, function);
       add_framebuffer (judge, function);
+      add_processor (judge, function);
       add_screens (judge, function);
       if (function->card == judge->verdict->card && !function->is_vf)
         add_rom (judge, function);

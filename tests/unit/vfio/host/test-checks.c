@@ -169,6 +169,8 @@ static const Case cases[] = {
     GPU "remove /sys/class/drm/card1-DP-3\nremove /sys/class/drm/card1-HDMI-A-2" },
   { "screens", "desktop", "0000:0d:00.0", NULL, HOST_SEVERITY_NOTE,
     "remove /sys/class/drm/card1-DP-3\nremove /sys/class/drm/card1-HDMI-A-2" },
+  { "processor-graphics", "laptop", "0000:00:02.0", NULL, HOST_SEVERITY_NOTE, "", FALSE, 0, 0,
+    "0000:01:00.0" },
   { "rom", "apu", "0000:0b:00.0", NULL, HOST_SEVERITY_NOTE,
     "function 0000:0b:00.0\nattr boot_vga 0\nrom 64K at=0xfcf00000", TRUE },
   { "rom", "desktop", "0000:0c:00.0", NULL, HOST_SEVERITY_NOTE, GB "attr boot_vga 0", TRUE },
