@@ -248,13 +248,19 @@ set_map_error (VfioContainer *container, VmmMapping *mapping, int r, GError **er
                  "less memory or close other programs",
                  length >> 20);
   else
-    g_set_error (
-        error, VMM_ERROR, VMM_ERROR_NO_MEMORY,
-        "A device that is passed through needs all of the machine's memory locked: "
-        "%" G_GUINT64_FORMAT " MiB, and your limit is "
-        "%" G_GUINT64_FORMAT " MiB. Raise the limit (RLIMIT_MEMLOCK: alcove pci bind does, "
-        "or a line in /etc/security/limits.d), or give the machine less memory",
-        MAX (container->n_ram, container->n_mapped + length) >> 20, (guint64)limit.rlim_cur >> 20);
+    {
+      guint64 needed = MAX (container->n_ram, container->n_mapped + length);
+
+      /* iommufd counts what a user has locked, not what a process has. */
+      g_set_error (
+          error, VMM_ERROR, VMM_ERROR_NO_MEMORY,
+          "A device that is passed through needs all of the machine's memory locked: "
+          "%" G_GUINT64_FORMAT " MiB, and your limit is "
+          "%" G_GUINT64_FORMAT " MiB%s. Raise the limit (RLIMIT_MEMLOCK: alcove pci bind does, "
+          "or a line in /etc/security/limits.d), or give the machine less memory",
+          needed >> 20, (guint64)limit.rlim_cur >> 20,
+          needed <= limit.rlim_cur ? ", part of which your other machines have locked" : "");
+    }
   return FALSE;
 }
 

@@ -154,6 +154,48 @@ def vanished(suite, monitor):
     start_fails(suite, 'a card that has gone is named', guest, re.escape(at), 'no such|not there|gone|no PCI device')
 
 
+@contextlib.contextmanager
+def without_power(at):
+    """The slot's power is off while the kernel believes that the card is there: its configuration space
+    reads as all ones."""
+    port = os.path.basename(os.path.dirname(os.path.realpath(f'{hostpci.DEVICES}/{at}')))
+    # Or the kernel waits a minute for it to come back from a reset.
+    hostpci.write(f'{hostpci.DEVICES}/{at}/reset_method', '\n')
+    with open(f'{hostpci.DEVICES}/{port}/config', 'r+b', buffering=0) as config:
+        data = config.read(256)
+        where = data[0x34]
+        while data[where] != 0x10:              # PCI Express
+            where = data[where + 1]
+        control = int.from_bytes(data[where + 0x18:where + 0x1a], 'little')     # of the slot
+
+        def power(off):
+            config.seek(where + 0x18)
+            config.write((control & ~0x400 | off << 10).to_bytes(2, 'little'))
+
+        power(True)
+        try:
+            yield
+        finally:
+            power(False)
+    hostpci.unbind(at)
+    hostpci.write(f'{hostpci.DEVICES}/{at}/remove', '1')
+    hostpci.write('/sys/bus/pci/rescan', '1')
+    hostpci.wait(lambda: os.path.exists(f'{hostpci.DEVICES}/{at}'), 20, 'card')
+
+
+def dead(suite):
+    """A card that does not answer any more."""
+    with hostpci.lent('gpu1') as (at,):
+        with without_power(at):
+            with open(f'{hostpci.DEVICES}/{at}/config', 'rb') as f:
+                ones = f.read(64) == bytes([255]) * 64
+            start_fails(suite, 'a card whose configuration space is all ones is named',
+                        Machine(suite, 'dead', {'memory': 64, 'firmware': 'none', 'kernel': PAYLOAD,
+                                                'cmdline': 'once'}, [('pci card', {'host': at})]),
+                        re.escape(at), 'does not answer')
+        suite.ok(ones, 'the host read the same')
+
+
 def faults(suite):
     at = hostpci.address('nvme0')
     number = hostpci.group(at)
@@ -179,6 +221,7 @@ def faults(suite):
                     payload(suite, 'driver'), re.escape(at), 'use|open')
     suite.ok(hostpci.driver(at) == 'nvme', 'and stays with its driver')
     got(suite)
+    dead(suite)
     vanished(suite, hostpci.Monitor())
 
 

@@ -8,129 +8,6 @@
 
 #define PAGE 4096u
 
-/* ---- mappings, for containers too ---- */
-
-File *
-fake_kernel_find_group (FakeKernel *fake, int group)
-{
-  for (guint i = 0; i < fake->fds->len; i++)
-    {
-      File *file = &g_array_index (fake->fds, File, i);
-
-      if (file->kind == FILE_GROUP && file->group == group)
-        return file;
-    }
-  return NULL;
-}
-
-FakeMap *
-fake_kernel_find_map (FakeKernel *fake, guint32 ioas, guint64 first, guint64 last)
-{
-  for (guint i = 0; i < fake->maps->len; i++)
-    {
-      FakeMap *map = &g_array_index (fake->maps, FakeMap, i);
-
-      if (map->ioas == ioas && map->iova <= last && map->iova + map->length - 1 >= first)
-        return map;
-    }
-  return NULL;
-}
-
-static guint64
-sum_maps (FakeKernel *fake)
-{
-  guint64 sum = 0;
-
-  for (guint i = 0; i < fake->maps->len; i++)
-    sum += g_array_index (fake->maps, FakeMap, i).length;
-  return sum;
-}
-
-static gboolean
-is_bar (FakeKernel *fake, gconstpointer address)
-{
-  for (guint i = 0; i < fake->bars->len; i++)
-    {
-      const FakeMap *bar = &g_array_index (fake->bars, FakeMap, i);
-
-      if ((guintptr)address >= (guintptr)bar->address &&
-          (guintptr)address - (guintptr)bar->address < bar->length)
-        return TRUE;
-    }
-  return FALSE;
-}
-
-/* Registers of devices are no pages: vfio_iommu_type1 maps them without counting them against the
- * limit, iommufd (pin_user_pages) refuses. */
-int
-fake_kernel_add_map (FakeKernel *fake, FakeMap map, gboolean pinned)
-{
-  if (is_bar (fake, map.address))
-    {
-      if (fake->no_p2p || map.ioas != 0)
-        return -EFAULT;
-      pinned = FALSE;
-    }
-  if (pinned && fake->memlock != 0 && sum_maps (fake) + map.length > fake->memlock)
-    return -ENOMEM;
-  g_array_append_val (fake->maps, map);
-  return 0;
-}
-
-void
-fake_kernel_remove_map (FakeKernel *fake, FakeMap *map)
-{
-  g_array_remove_index_fast (fake->maps, (guint)(map - (FakeMap *)(gpointer)fake->maps->data));
-}
-
-void
-fake_kernel_drop_maps (FakeKernel *fake, guint32 ioas)
-{
-  for (guint i = fake->maps->len; i > 0; i--)
-    if (g_array_index (fake->maps, FakeMap, i - 1).ioas == ioas)
-      g_array_remove_index_fast (fake->maps, i - 1);
-}
-
-gboolean
-fake_kernel_is_reachable (FakeKernel *fake, guint64 iova, guint64 length)
-{
-  for (guint i = 0; i < fake->n_ranges; i++)
-    if (iova >= fake->ranges[i].start && iova + length - 1 <= fake->ranges[i].end)
-      return TRUE;
-  return FALSE;
-}
-
-/* ---- tokens ---- */
-
-gboolean
-fake_kernel_parse_token (const char *text, guint8 *ret_bytes)
-{
-  guint n = 0;
-
-  if (!g_uuid_string_is_valid (text))
-    return FALSE;
-  for (; *text != '\0'; text++)
-    if (*text != '-')
-      {
-        if (n % 2 == 0)
-          ret_bytes[n / 2] = 0;
-        ret_bytes[n / 2] = (guint8)(ret_bytes[n / 2] << 4 | (guint8)g_ascii_xdigit_value (*text));
-        n++;
-      }
-  return TRUE;
-}
-
-int
-fake_kernel_match_token (FakeFunction *function, const guint8 *token)
-{
-  guint8 wanted[16] = { 0 };
-
-  if (function->token == NULL)
-    return token == NULL ? 0 : -EINVAL;
-  g_assert_true (fake_kernel_parse_token (function->token, wanted));
-  return token != NULL && memcmp (token, wanted, sizeof wanted) == 0 ? 0 : -EACCES;
-}
-
 /* ---- objects ---- */
 
 static FakeObject *
@@ -459,7 +336,7 @@ make_hwpt (FakeKernel *fake, int iommufd, guint32 ioas)
       if (map->ioas == ioas && !fake_kernel_is_reachable (fake, map->iova, map->length))
         return -EADDRINUSE;
     }
-  if (hwpt == NULL && fake->memlock != 0 && sum_maps (fake) > fake->memlock)
+  if (hwpt == NULL && fake->memlock != 0 && fake_kernel_sum_maps (fake) > fake->memlock)
     return -ENOMEM;
   if (hwpt == NULL)
     hwpt = find (fake, iommufd,

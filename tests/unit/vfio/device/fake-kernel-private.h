@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Shared by fake-kernel.c (files, groups, devices) and fake-iommufd.c. */
+/* Shared by fake-kernel.c (files, devices), fake-container.c (groups) and fake-iommufd.c. */
 #pragma once
 #include "fake-kernel.h"
 #include "vfio/uapi/newer.h"
@@ -55,6 +55,7 @@ FakeMap *fake_kernel_find_map (FakeKernel *fake, guint32 ioas, guint64 first, gu
 /* pinned: counted as locked. -ENOMEM */
 int fake_kernel_add_map (FakeKernel *fake, FakeMap map, gboolean pinned);
 void fake_kernel_remove_map (FakeKernel *fake, FakeMap *map);
+guint64 fake_kernel_sum_maps (FakeKernel *fake);
 void fake_kernel_drop_maps (FakeKernel *fake, guint32 ioas);
 gboolean fake_kernel_is_reachable (FakeKernel *fake, guint64 iova, guint64 length);
 
@@ -62,6 +63,8 @@ gboolean fake_kernel_parse_token (const char *text, guint8 *ret_bytes);
 /* vfio_pci_core_match_token_uuid; token: (nullable) 16 bytes. */
 int fake_kernel_match_token (FakeFunction *function, const guint8 *token);
 
+int fake_container_ioctl (FakeKernel *fake, File *file, gulong request, gpointer argument);
+int fake_group_ioctl (FakeKernel *fake, File *file, gulong request, gpointer argument);
 int fake_iommufd_ioctl (FakeKernel *fake, int fd, gulong request, gpointer argument);
 int fake_iommufd_bind (FakeKernel *fake, File *file, gpointer argument);
 int fake_iommufd_attach (FakeKernel *fake, File *file, gpointer argument);

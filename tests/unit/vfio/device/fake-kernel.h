@@ -6,7 +6,8 @@
  *
  * The ways to the IOMMU (vfio_iommu_type1.c, drivers/iommu/iommufd) refuse what Linux refuses, with
  * its errors: test-double.c holds them against a table of that. They map nothing anywhere, know one
- * kind of IOMMU and of page, and count locked memory for the whole model.
+ * kind of IOMMU and of page, make page tables by attaching only (nobody here asks for one with
+ * HWPT_ALLOC), and count locked memory for the whole model.
  *
  * Every call can be made to fail: set fail_at to its number. */
 #pragma once

@@ -82,7 +82,8 @@ set_up (Fixture *f, gconstpointer data)
   f->sound = fake_function_new (SOUND, 12, 0x10de, 0x228b);
   fake_kernel_add (&f->fake, f->gpu);
   fake_kernel_add (&f->fake, f->sound);
-  f->container = vfio_container_new (f->h->machine, &f->fake.kernel, VFIO_WAY_AUTO);
+  f->container =
+      vfio_container_new (f->h->machine, &f->fake.kernel, (VfioWay)GPOINTER_TO_UINT (data));
   f->root = pci_bus_new (f->h->machine, "root", &bus_ops, f);
   port = vmm_device_new (&pcie_root_port_ops, "port");
   g_assert_true (vmm_device_set_pointer (port, "bus", f->root, NULL));
@@ -1273,7 +1274,11 @@ test_hostile (Fixture *f, gconstpointer data)
 int
 main (int argc, char **argv)
 {
-#define ADD(path, func) g_test_add ("/vfio/pci/" path, Fixture, NULL, set_up, func, tear_down)
+  /* By a container of groups, and by iommufd. */
+#define ADD(path, func)                                                                            \
+  g_test_add ("/vfio/pci/" path, Fixture, NULL, set_up, func, tear_down);                          \
+  g_test_add ("/vfio/pci/iommufd/" path, Fixture, GUINT_TO_POINTER (VFIO_WAY_IOMMUFD), set_up,     \
+              func, tear_down)
 
   g_test_init (&argc, &argv, NULL);
   ADD ("config", test_config);
