@@ -473,6 +473,7 @@ wait_worked (Fixture *f)
                                    NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, &error);
 
   g_assert_no_error (error);
+  g_assert_nonnull (list);
   close_connection (&client);
 }
 
