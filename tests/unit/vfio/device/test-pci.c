@@ -1274,6 +1274,8 @@ test_hostile (Fixture *f, gconstpointer data)
 int
 main (int argc, char **argv)
 {
+#define ADD_GROUPS(path, func)                                                                     \
+  g_test_add ("/vfio/pci/" path, Fixture, NULL, set_up, func, tear_down)
   /* By a container of groups, and by iommufd. */
 #define ADD(path, func)                                                                            \
   g_test_add ("/vfio/pci/" path, Fixture, NULL, set_up, func, tear_down);                          \
@@ -1303,9 +1305,9 @@ main (int argc, char **argv)
   ADD ("bus-reset", test_bus_reset);
   ADD ("secondary-reset", test_secondary_reset);
   ADD ("secondary-reset-apart", test_secondary_reset_apart);
-  ADD ("p2p", test_p2p);
-  ADD ("p2p-failing", test_p2p_failing);
-  ADD ("p2p-iommufd", test_p2p_iommufd);
+  ADD_GROUPS ("p2p", test_p2p);
+  ADD_GROUPS ("p2p-failing", test_p2p_failing);
+  ADD_GROUPS ("p2p-iommufd", test_p2p_iommufd);
   ADD ("no-p2p", test_no_p2p);
   ADD ("rom", test_rom);
   ADD ("rom-garbage", test_rom_garbage);
