@@ -181,6 +181,32 @@ alcove_definition_assign_pcis (AlcoveDefinition *self, AlcoveConfFile *file, GEr
 /* ---- edits ---- */
 
 char *
+alcove_definition_dup_unsavable (AlcoveDefinition *self)
+{
+  const AlcoveSnapshotsConfig *snapshots = alcove_definition_get_snapshots (self);
+  g_autoptr (GString) text = g_string_new (NULL);
+  guint n;
+  const AlcovePciConfig *const *pcis = alcove_definition_get_pcis (self, &n);
+
+  if (n == 0)
+    return NULL;
+  g_string_append_printf (
+      text,
+      "This machine is given devices of the host (“%s”%s), and what is in them cannot be read: "
+      "while "
+      "it runs with them it cannot be saved, and no snapshot of it can be taken. While it is off, "
+      "snapshots of its disks can.",
+      pcis[0]->base.name, n > 1 ? " and others" : "");
+  if (snapshots != NULL && snapshots->every > 0)
+    g_string_append_printf (
+        text,
+        " So the automatic snapshots, every %u minutes, are not taken: take one by "
+        "hand before a start.",
+        snapshots->every);
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+char *
 alcove_definition_dup_free_pci_name (AlcoveDefinition *self, const char *word)
 {
   for (guint i = 1;; i++)

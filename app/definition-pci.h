@@ -28,6 +28,10 @@ alcove_definition_assign_pcis (AlcoveDefinition *self, AlcoveConfFile *file, GEr
 char *
 alcove_definition_add_pci (AlcoveDefinition *self, const char *text, gboolean live, GError **error);
 gboolean alcove_definition_remove_pci (AlcoveDefinition *self, const char *name, GError **error);
+/* (transfer full) (nullable): what a machine with devices of the host has to do without, for people: its
+ * state cannot be saved while it runs, with RAM and all, by a snapshot, by hand or by the schedule. NULL:
+ * it is given none. */
+char *alcove_definition_dup_unsavable (AlcoveDefinition *self);
 /* (transfer full): word, word2, ...: the first that no [pci NAME] has. */
 char *alcove_definition_dup_free_pci_name (AlcoveDefinition *self, const char *word);
 /* (transfer full) (nullable): the text of [pci NAME]. */

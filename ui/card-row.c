@@ -327,10 +327,11 @@ show (AlcoveCardRow *self, GPtrArray *host)
                             card->state != ALCOVE_CARD_LEAVING &&
                                 (card->given || card->state != ALCOVE_CARD_ELSEWHERE));
   gtk_widget_set_tooltip_text (GTK_WIDGET (self->give_switch), give);
+  /* Two cards of one kind have one name: their places tell them apart. */
   gtk_accessible_update_property (GTK_ACCESSIBLE (self->give_switch), GTK_ACCESSIBLE_PROPERTY_LABEL,
-                                  give, -1);
+                                  give, GTK_ACCESSIBLE_PROPERTY_DESCRIPTION, details, -1);
   gtk_accessible_update_property (GTK_ACCESSIBLE (self->back_button), GTK_ACCESSIBLE_PROPERTY_LABEL,
-                                  back, -1);
+                                  back, GTK_ACCESSIBLE_PROPERTY_DESCRIPTION, details, -1);
   gtk_accessible_update_property (GTK_ACCESSIBLE (self), GTK_ACCESSIBLE_PROPERTY_LABEL, name,
                                   GTK_ACCESSIBLE_PROPERTY_DESCRIPTION, description, -1);
   show_verdict (self);

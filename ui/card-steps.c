@@ -183,6 +183,23 @@ alcove_card_steps_dup_with (AlcoveCardSteps *self)
   return g_strv_builder_end (builder);
 }
 
+/* What the machine has to do without, of which a balloon and merged pages are a part. */
+static void
+add_price (AlcoveCardSteps *self)
+{
+  const char *const lines[] = {
+    _ ("All of the machine’s memory stays in this computer’s memory; none of it is shared or "
+       "swapped "
+       "out"),
+    _ ("The running machine cannot be saved, and no snapshot of it can be taken; when it is off, "
+       "snapshots of its disks can"),
+  };
+
+  add_title (self, _ ("While the machine has it:"));
+  for (gsize i = 0; i < G_N_ELEMENTS (lines); i++)
+    gtk_box_append (GTK_BOX (add_row (self, lines[i])), new_label (lines[i], NULL));
+}
+
 /* --- all of it --- */
 
 static void
@@ -208,6 +225,7 @@ show (AlcoveCardSteps *self, bool runs)
   if (runs)
     add_step (self, _ ("Plug the card into the running machine, and write it into its definition"),
               _ ("turn the switch off: the guest is asked to let go"));
+  add_price (self);
 }
 
 static void

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "app/clone.h"
+#include "app/definition-pci.h"
 #include "app/error.h"
 #include "app/machine-snapshots.h"
 #include "app/snapshot-work.h"
@@ -29,6 +30,8 @@ struct _AlcoveSnapshotsPage
   GtkButton *busy_cancel;
   GtkRevealer *problem_revealer;
   GtkLabel *problem_label;
+  GtkWidget *unsavable;
+  GtkLabel *unsavable_label;
   GtkStack *stack;
   GtkListBox *list;
 };
@@ -532,7 +535,10 @@ alcove_snapshots_page_dispose (GObject *object)
     g_signal_handlers_disconnect_by_data (self->monitor, self);
   g_clear_object (&self->monitor);
   if (self->machine)
-    delete_all_now (self);
+    {
+      g_signal_handlers_disconnect_by_data (self->machine, self);
+      delete_all_now (self);
+    }
   g_clear_object (&self->machine);
   self->busy_bar = NULL;
   G_OBJECT_CLASS (alcove_snapshots_page_parent_class)->dispose (object);
@@ -564,6 +570,8 @@ alcove_snapshots_page_class_init (AlcoveSnapshotsPageClass *klass)
   BIND (busy_cancel);
   BIND (problem_revealer);
   BIND (problem_label);
+  BIND (unsavable);
+  BIND (unsavable_label);
   BIND (stack);
   BIND (list);
 #undef BIND
@@ -583,6 +591,17 @@ alcove_snapshots_page_init (AlcoveSnapshotsPage *self)
   alcove_accessible_watch_revealer (self->problem_revealer);
 }
 
+/* What is not possible is said before somebody tries. */
+static void
+show_unsavable (AlcoveSnapshotsPage *self)
+{
+  AlcoveDefinition *definition = alcove_machine_get_definition (self->machine);
+  g_autofree char *text = definition ? alcove_definition_dup_unsavable (definition) : NULL;
+
+  gtk_label_set_text (self->unsavable_label, text ? text : "");
+  gtk_widget_set_visible (self->unsavable, text != NULL);
+}
+
 void
 alcove_snapshots_page_set_machine (AlcoveSnapshotsPage *self, AlcoveMachine *machine)
 {
@@ -593,5 +612,7 @@ alcove_snapshots_page_set_machine (AlcoveSnapshotsPage *self, AlcoveMachine *mac
   self->monitor = g_file_monitor_directory (folder, G_FILE_MONITOR_NONE, NULL, NULL);
   if (self->monitor)
     g_signal_connect_swapped (self->monitor, "changed", G_CALLBACK (on_folder_changed), self);
+  g_signal_connect_swapped (machine, "notify::definition", G_CALLBACK (show_unsavable), self);
+  show_unsavable (self);
   reload (self);
 }

@@ -6,6 +6,7 @@
 #include "app/cli/cli-private.h"
 #include "app/cli/pci-private.h"
 #include "app/definition-json.h"
+#include "app/definition-pci.h"
 
 static void
 print_list_json (GListModel *model)
@@ -139,6 +140,7 @@ cli_show (Cli *cli, int argc, char **argv)
     {
       JsonObject *object = cli_machine_to_json (machine);
       JsonNode *node = json_node_new (JSON_NODE_OBJECT);
+      g_autofree char *unsavable = NULL;
 
       if (alcove_machine_get_definition (machine) != NULL)
         {
@@ -146,6 +148,9 @@ cli_show (Cli *cli, int argc, char **argv)
               object, "definition",
               alcove_definition_to_json (alcove_machine_get_definition (machine)));
           json_object_set_array_member (object, "pci", cli_pci_given_to_json (machine));
+          unsavable = alcove_definition_dup_unsavable (alcove_machine_get_definition (machine));
+          if (unsavable != NULL)
+            json_object_set_string_member (object, "unsavable", unsavable);
         }
       json_node_take_object (node, object);
       cli_print_json (node);

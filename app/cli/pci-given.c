@@ -162,6 +162,13 @@ cli_pci_print_given (AlcoveMachine *machine)
     return;
   print_table (machine, pcis);
   print_notes (pcis);
+  if (definition != NULL)
+    {
+      g_autofree char *unsavable = alcove_definition_dup_unsavable (definition);
+
+      if (unsavable != NULL)
+        puts (unsavable);
+    }
 }
 
 int

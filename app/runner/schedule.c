@@ -12,6 +12,7 @@ struct _RunnerSchedule
   GCancellable *cancellable;
   guint timer, keep;
   gboolean busy;
+  char *told; /* (nullable) why there was none the last time: said once */
 };
 
 static void
@@ -21,6 +22,7 @@ unref (RunnerSchedule *self)
     return;
   g_clear_object (&self->machine);
   g_clear_object (&self->cancellable);
+  g_free (self->told);
   g_free (self);
 }
 
@@ -36,6 +38,17 @@ on_pruned (GObject *source, GAsyncResult *result, gpointer user_data)
   unref (self);
 }
 
+/* The same again is no news: a machine that cannot be saved, because of a card, stays so. */
+static void
+tell (RunnerSchedule *self, const char *why)
+{
+  if (g_strcmp0 (why, self->told) == 0)
+    return;
+  fprintf (stderr, "alcove-vmm: no automatic snapshot: %s\n", why);
+  g_free (self->told);
+  self->told = g_strdup (why);
+}
+
 static void
 on_taken (GObject *source, GAsyncResult *result, gpointer user_data)
 {
@@ -46,12 +59,13 @@ on_taken (GObject *source, GAsyncResult *result, gpointer user_data)
 
   if (id != NULL && !g_cancellable_is_cancelled (self->cancellable))
     {
+      g_clear_pointer (&self->told, g_free);
       alcove_machine_prune_snapshots_async (self->machine, self->keep, self->cancellable, on_pruned,
                                             self);
       return;
     }
   if (id == NULL)
-    fprintf (stderr, "alcove-vmm: no automatic snapshot: %s\n", error->message);
+    tell (self, error->message);
   self->busy = FALSE;
   unref (self);
 }

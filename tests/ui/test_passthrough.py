@@ -119,7 +119,7 @@ def mark_started(desk, *addresses):
 def test_give(desk):
     """A card that is ready: the dry run, Cancel, Give, off again; hard stops have no switch."""
     make_host(desk, "desktop")
-    folder = desk.add_machine("give", DISPLAY)
+    folder = desk.add_machine("give", DISPLAY + "\n[snapshots]\nevery=60\n")
     open_page(desk, "give")
     row(desk, GPU)
     desk.find(contains="shows your desktop: gnome-shell (process 1893)")
@@ -130,6 +130,7 @@ def test_give(desk):
     open_steps(desk, GPU)
     desk.find(contains="Take 0000:0d:00.0 from the driver nouveau")
     desk.find(contains="To undo: The driver nouveau takes it back")
+    desk.find(contains="no snapshot of it can be taken")
     desk.picture("71-dry-run")
     desk.press("Cancel", "push button")
     desk.gone(contains="to This Machine?")
@@ -155,6 +156,14 @@ def test_give(desk):
     wait_for("the switch to be on", lambda: is_on(desk, GPU))
     wait_for("all of the card in machine.conf", lambda: has_card(folder))
     desk.picture("72-given")
+    # What is not possible with a card is said where people look for it.
+    desk.press("Snapshots")
+    desk.find(contains="no snapshot of it can be taken")
+    desk.picture("72-given-snapshots")
+    said = desk.run("show", "give").stdout
+    check("no snapshot of it can be taken" in said and "automatic snapshots, every 60" in said, said)
+    desk.press("Passthrough")
+    row(desk, GPU)
     turn(desk, GPU)
     desk.gone(contains="This machine gets it when it starts")
     wait_for("machine.conf to be without", lambda: "[pci" not in conf(folder))
@@ -324,8 +333,58 @@ def test_second_start(desk):
     desk.wait_log("state running")
 
 
+MANY = 20
+LONG = "Card of an Uncommonly Long Name, Workstation Edition, Revised, with Everything, " \
+       "UnbrokenPartNumber-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def many_cards():
+    lines = [f'append /usr/share/misc/pci.ids "10de  NVIDIA Corporation\\n\\t2fff  {LONG}"']
+    for i in range(MANY):
+        lines += [f"function 0000:{0x20 + i:02x}:00.0 10de:2fff class=030000 driver=nouveau "
+                  f"group={40 + i} on=0000:00:03.2", "bar 0 16M", "reset flr"]
+    return "\n".join(lines)
+
+
+def check_names(desk):
+    """Each thing that can be used has a name for a reader."""
+    for node in desk._walk(desk.root()):
+        if node.get_role_name() in ("push button", "toggle button", "check box") and \
+                not (node.get_name() or node.get_description()):
+            raise Failure(f"a {node.get_role_name()} under {node.get_parent().get_name()!r} has no name")
+
+
+def test_many(desk):
+    """Twenty cards of long names, in a narrow window, in the dark style, with the keyboard."""
+    make_host(desk, "desktop", many_cards())
+    desk.add_machine("many", DISPLAY)
+    desk.env["ADW_DEBUG_COLOR_SCHEME"] = "prefer-dark"
+    open_page(desk, "many")
+    row(desk, "Uncommonly")
+    check_names(desk)
+    desk.picture("87-many-dark")
+    # Cards of one kind have one name: their places tell them apart. The last can be reached.
+    last = next(node for node in desk._walk(desk.root())
+                if node.get_role_name() == "check box" and "0000:33:00.0" in node.get_description())
+    desk.focus("many")
+    for _ in range(5 * MANY):
+        desk.keys("Tab")
+        if last.get_state_set().contains(Atspi.StateType.FOCUSED):
+            break
+    check(last.get_state_set().contains(Atspi.StateType.FOCUSED), "the last switch is not reached")
+    desk.picture("88-many-scrolled")
+    window = desk.windows("many")[-1]
+    subprocess.run(["xdotool", "windowsize", "--sync", window, "420", "800"], check=True,
+                   timeout=60)
+    desk.picture("89-narrow")
+    desk.press(contains="Uncommonly", role="check box")
+    desk.find(contains="to This Machine?")
+    desk.picture("90-narrow-steps")
+    desk.press("Cancel", "push button")
+
+
 TESTS = [test_give, test_no_isolation, test_reasons, test_running, test_elsewhere,
-         test_second_start]
+         test_second_start, test_many]
 
 
 def main():

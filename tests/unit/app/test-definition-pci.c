@@ -209,6 +209,26 @@ test_edits (void)
   g_assert_error (error, ALCOVE_ERROR, ALCOVE_ERROR_NOT_FOUND);
 }
 
+/* What a card takes away is said; the schedule's part where there is one. */
+static void
+test_unsavable (void)
+{
+  g_autoptr (AlcoveDefinition) none = load (MACHINE "[snapshots]\nevery=30\n", NULL);
+  g_autoptr (AlcoveDefinition) one = load (MACHINE "[pci gpu]\nhost=0000:01:00.0\n", NULL);
+  g_autoptr (AlcoveDefinition) two =
+      load (MACHINE "[pci gpu]\nhost=0000:01:00.0\n[pci usb]\nhost=0000:02:00.0\n"
+                    "[snapshots]\nevery=30\n",
+            NULL);
+  g_autofree char *said = alcove_definition_dup_unsavable (one);
+  g_autofree char *more = alcove_definition_dup_unsavable (two);
+
+  g_assert_null (alcove_definition_dup_unsavable (none));
+  g_assert_nonnull (strstr (said, "(“gpu”)"));
+  g_assert_null (strstr (said, "automatic"));
+  g_assert_nonnull (strstr (more, "(“gpu” and others)"));
+  g_assert_nonnull (strstr (more, "every 30 minutes"));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -219,5 +239,6 @@ main (int argc, char **argv)
   g_test_add_func ("/definition-pci/igd", test_igd);
   g_test_add_func ("/definition-pci/full", test_full);
   g_test_add_func ("/definition-pci/edits", test_edits);
+  g_test_add_func ("/definition-pci/unsavable", test_unsavable);
   return g_test_run ();
 }
