@@ -8,7 +8,8 @@
  * exists its contents are what the start fails with; "drawables" makes the picture come as
  * drawables; "no-tablet" leaves only a mouse; "linger" keeps the process after a fault; a snapshot goes on
  * until it is cancelled while there is "slow-snapshot"; with "keep-disks" the guest releases none,
- * with "keep-cards" no card; with "no-cards" none can be plugged in, with "leaving" the guest was
+ * with "keep-cards" no card; with "no-cards" none can be plugged in, with "ask-cards" a password is
+ * looked for until that is cancelled, with "leaving" the guest was
  * asked for all, with "asked-back" the host waits for them, and "card-notes" is what is said of the
  * first, a line each. SIGUSR1 is a guest that dies of a fault; SIGUSR2 tells that cards changed.
  */
@@ -35,6 +36,7 @@ typedef struct
   SpiceFixture *screen;
   guint keys;
   GDBusMethodInvocation *snapshot; /* (nullable) one that is not answered yet */
+  GDBusMethodInvocation *adding;   /* (nullable) a card that a password is looked for */
   GHashTable *cards;               /* names of [pci NAME] -> host */
 } Fake;
 
@@ -375,6 +377,12 @@ on_add_pci (Fake *fake,
                                                   "Xorg (process 12): end that program first");
       return TRUE;
     }
+  if (flag (fake, "ask-cards", NULL) && !fake->adding)
+    {
+      fake->adding = g_object_ref (invocation);
+      note (fake, "ask-pci %.*s", (int)strcspn (groups[0], "\n"), groups[0]);
+      return TRUE;
+    }
   for (guint i = 0; groups[i]; i++)
     {
       g_autofree char *host = dup_line (groups[i], "host");
@@ -395,6 +403,19 @@ on_remove_pci (Fake *fake,
                GVariant *options,
                AlcoveMachine1 *machine)
 {
+  gboolean waiting = FALSE;
+
+  if (g_variant_lookup (options, "waiting", "b", &waiting) && waiting)
+    {
+      if (fake->adding)
+        g_dbus_method_invocation_return_dbus_error (fake->adding,
+                                                    "io.github.alcove_vm.Error.Cancelled",
+                                                    "Adding it was cancelled: the host keeps it");
+      g_clear_object (&fake->adding);
+      note (fake, "cancel-pci %s", name);
+      alcove_machine1_complete_remove_pci (machine, invocation);
+      return TRUE;
+    }
   if (flag (fake, "keep-cards", NULL))
     {
       g_dbus_method_invocation_return_dbus_error (invocation, "io.github.alcove_vm.Error.Failed",
