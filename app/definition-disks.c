@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "app/definition-private.h"
+
 static char *
 group_of (const char *name)
 {
@@ -25,41 +27,8 @@ char *
 alcove_definition_dup_disk_group (AlcoveDefinition *self, const char *name)
 {
   g_autofree char *group = group_of (name);
-  g_autoptr (AlcoveConfFile) from = alcove_definition_dup_conf (self);
-  g_auto (AlcoveProblems) problems = { 0 };
-  g_autoptr (AlcoveConfFile) to = NULL;
 
-  if (!alcove_conf_file_has_group (from, group))
-    return NULL;
-  alcove_problems_init (&problems, group);
-  to = alcove_conf_file_parse ("", 0, &problems);
-  alcove_conf_file_copy_group (to, from, group);
-  return alcove_conf_file_to_text (to, NULL);
-}
-
-/* (transfer full): the one group of a text. */
-static AlcoveConfFile *
-parse_group (const char *text, char **ret_group, GError **error)
-{
-  g_auto (AlcoveProblems) problems = { 0 };
-  g_autoptr (AlcoveConfFile) file = NULL;
-  const char *group;
-
-  alcove_problems_init (&problems, "disk");
-  file = alcove_conf_file_parse (text, strlen (text), &problems);
-  if (!alcove_problems_to_error (&problems, error))
-    return NULL;
-  group =
-      alcove_conf_file_get_n_groups (file) == 1 ? alcove_conf_file_get_group (file, 0, NULL) : "";
-  if (!g_str_has_prefix (group, "disk ") || !alcove_device_name_is_valid (group + 5))
-    {
-      g_set_error_literal (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID,
-                           "A disk is described by one group [disk NAME]; its name is lower case "
-                           "letters, digits, \"-\", \"_\" and \".\"");
-      return NULL;
-    }
-  *ret_group = g_strdup (group);
-  return g_steal_pointer (&file);
+  return alcove_definition_dup_group (self, group);
 }
 
 /* What the definition writes down once: the slot, the namespace, the SATA port. */
@@ -111,34 +80,16 @@ place (
 char *
 alcove_definition_add_disk (AlcoveDefinition *self, const char *text, gboolean live, GError **error)
 {
-  g_autofree char *group = NULL;
-  g_autoptr (AlcoveConfFile) added = parse_group (text, &group, error);
   g_autoptr (AlcoveConfFile) before = alcove_definition_dup_conf (self);
-  g_autoptr (AlcoveConfFile) file = alcove_definition_dup_conf (self);
-  const AlcoveDiskConfig *disk;
+  g_autoptr (AlcoveConfFile) file = NULL;
+  g_autofree char *group =
+      alcove_definition_put_group (self, text, "disk ", "A disk", &file, error);
 
-  if (added == NULL)
+  if (group == NULL)
     return NULL;
-  if (alcove_conf_file_has_group (file, group))
-    {
-      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_EXISTS,
-                   "The machine already has a [%s]: choose another name", group);
-      return NULL;
-    }
-  alcove_conf_file_copy_group (file, added, group);
-  if (!alcove_definition_take_conf (self, alcove_conf_file_copy (file), error))
-    return NULL;
-  disk = alcove_definition_find_disk (self, group + 5);
-  if (live && disk->base.address.set && disk->base.address.bus == 0)
-    {
-      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID,
-                   "[%s] address: while the machine runs, only slots for hot-plug can be used, "
-                   "01:00.0 to %02x:00.0: remove the key and a free one is taken",
-                   group, ALCOVE_PCI_N_PORTS);
-      (void)alcove_definition_take_conf (self, g_steal_pointer (&before), NULL);
-      return NULL;
-    }
-  if (place (self, file, group, live, error))
+  if (alcove_definition_check_live (group, &alcove_definition_find_disk (self, group + 5)->base,
+                                    live, error) &&
+      place (self, file, group, live, error))
     return g_strdup (group + 5);
   (void)alcove_definition_take_conf (self, g_steal_pointer (&before), NULL);
   return NULL;

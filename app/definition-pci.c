@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "app/definition-private.h"
 #include "vfio/host/address.h"
 
 #define PREFIX "pci "
@@ -222,74 +223,29 @@ char *
 alcove_definition_dup_pci_group (AlcoveDefinition *self, const char *name)
 {
   g_autofree char *group = group_of (name);
-  g_autoptr (AlcoveConfFile) from = alcove_definition_dup_conf (self);
-  g_auto (AlcoveProblems) problems = { 0 };
-  g_autoptr (AlcoveConfFile) to = NULL;
 
-  if (!alcove_conf_file_has_group (from, group))
-    return NULL;
-  alcove_problems_init (&problems, group);
-  to = alcove_conf_file_parse ("", 0, &problems);
-  alcove_conf_file_copy_group (to, from, group);
-  return alcove_conf_file_to_text (to, NULL);
-}
-
-/* (transfer full): the one group of a text. */
-static AlcoveConfFile *
-parse_group (const char *text, char **ret_group, GError **error)
-{
-  g_auto (AlcoveProblems) problems = { 0 };
-  g_autoptr (AlcoveConfFile) file = NULL;
-  const char *group;
-
-  alcove_problems_init (&problems, "pci");
-  file = alcove_conf_file_parse (text, strlen (text), &problems);
-  if (!alcove_problems_to_error (&problems, error))
-    return NULL;
-  group =
-      alcove_conf_file_get_n_groups (file) == 1 ? alcove_conf_file_get_group (file, 0, NULL) : "";
-  if (!g_str_has_prefix (group, PREFIX) || !alcove_device_name_is_valid (group + strlen (PREFIX)))
-    {
-      g_set_error_literal (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID,
-                           "A device that is passed through is described by one group [pci NAME]; "
-                           "its name is lower case letters, digits, \"-\", \"_\" and \".\"");
-      return NULL;
-    }
-  *ret_group = g_strdup (group);
-  return g_steal_pointer (&file);
+  return alcove_definition_dup_group (self, group);
 }
 
 char *
 alcove_definition_add_pci (AlcoveDefinition *self, const char *text, gboolean live, GError **error)
 {
-  g_autofree char *group = NULL;
-  g_autoptr (AlcoveConfFile) added = parse_group (text, &group, error);
   g_autoptr (AlcoveConfFile) before = alcove_definition_dup_conf (self);
-  g_autoptr (AlcoveConfFile) file = alcove_definition_dup_conf (self);
+  g_autoptr (AlcoveConfFile) file = NULL;
+  g_autofree char *group = alcove_definition_put_group (
+      self, text, PREFIX, "A device that is passed through", &file, error);
+  const char *name;
   GError *inner = NULL;
-  const AlcovePciConfig *pci;
 
-  if (added == NULL)
+  if (group == NULL)
     return NULL;
-  if (alcove_conf_file_has_group (file, group))
-    {
-      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_EXISTS,
-                   "The machine already has a [%s]: choose another name", group);
-      return NULL;
-    }
-  alcove_conf_file_copy_group (file, added, group);
-  if (!alcove_definition_take_conf (self, alcove_conf_file_copy (file), error))
-    return NULL;
-  pci = alcove_definition_find_pci (self, group + strlen (PREFIX));
-  if (live && pci->base.address.set && pci->base.address.bus == 0)
-    g_set_error (&inner, ALCOVE_ERROR, ALCOVE_ERROR_INVALID,
-                 "[%s] address: while the machine runs, only slots for hot-plug can be used, "
-                 "01:00.0 to %02x:00.0: remove the key and a free one is taken",
-                 group, ALCOVE_PCI_N_PORTS);
-  else if (alcove_definition_assign_pcis (self, file, &inner))
+  name = group + strlen (PREFIX);
+  if (alcove_definition_check_live (group, &alcove_definition_find_pci (self, name)->base, live,
+                                    &inner) &&
+      alcove_definition_assign_pcis (self, file, &inner))
     (void)alcove_definition_take_conf (self, alcove_conf_file_copy (file), &inner);
   if (inner == NULL)
-    return g_strdup (group + strlen (PREFIX));
+    return g_strdup (name);
   g_propagate_error (error, inner);
   (void)alcove_definition_take_conf (self, g_steal_pointer (&before), NULL);
   return NULL;

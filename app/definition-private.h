@@ -73,3 +73,21 @@ void alcove_parsed_read (AlcoveParsed *parsed,
 /* Everything that concerns more than one key: required together, unique, in range of another. */
 void
 alcove_parsed_validate (AlcoveParsed *parsed, const AlcoveConfFile *file, AlcoveProblems *problems);
+
+/* definition-groups.c */
+/* (transfer full) (nullable): the text of this group. */
+char *alcove_definition_dup_group (AlcoveDefinition *self, const char *group);
+/* Puts the one group of a text in: "disk NAME". prefix: "disk "; what: "A disk", for the message.
+ * ret_file: (transfer full): the definition's text as it is now, to be edited on. Errors: INVALID,
+ * EXISTS. Returns: (transfer full): the group's header. */
+char *alcove_definition_put_group (AlcoveDefinition *self,
+                                   const char *text,
+                                   const char *prefix,
+                                   const char *what,
+                                   AlcoveConfFile **ret_file,
+                                   GError **error);
+/* FALSE: the machine runs (live), and this place can only be taken while it is off. */
+gboolean alcove_definition_check_live (const char *group,
+                                       const AlcoveDeviceConfig *config,
+                                       gboolean live,
+                                       GError **error);

@@ -5,6 +5,7 @@
 #include "app/cli/cli.h"
 #include "app/clone.h"
 #include "app/library.h"
+#include "app/lock.h"
 
 typedef struct _Cli Cli;
 
@@ -85,6 +86,28 @@ void cli_say (const char *format, ...) G_GNUC_PRINTF (1, 2);
  */
 void cli_on_ready (GObject *source, GAsyncResult *result, gpointer user_data);
 void cli_wait (GAsyncResult **result);
+
+/* A definition of our own to edit; with the lock while the machine does not run, so that it stays so.
+ * what: "changes its disks". A machine that is saved is refused. (transfer full) (nullable) */
+AlcoveDefinition *cli_open_definition (AlcoveMachine *machine,
+                                       const char *what,
+                                       AlcoveLock **ret_lock,
+                                       GError **error);
+/* alcove_machine_remove_disk_async, alcove_machine_remove_pci_async */
+typedef void (*CliRemoveFunc) (AlcoveMachine *machine,
+                               const char *name,
+                               gboolean force,
+                               guint timeout_ms,
+                               GCancellable *cancellable,
+                               GAsyncReadyCallback callback,
+                               gpointer user_data);
+/* Out of the running machine; what it does not have is out. */
+gboolean cli_take_out (AlcoveMachine *machine,
+                       CliRemoveFunc remove,
+                       const char *name,
+                       gboolean force,
+                       guint seconds,
+                       GError **error);
 
 /* Progress on a terminal, and Ctrl-C as a wish to cancel. (transfer full); cli_end_long after it. */
 GCancellable *cli_begin_long (void);

@@ -277,3 +277,61 @@ cli_machine_to_json (AlcoveMachine *machine)
     }
   return object;
 }
+
+AlcoveDefinition *
+cli_open_definition (AlcoveMachine *machine,
+                     const char *what,
+                     AlcoveLock **ret_lock,
+                     GError **error)
+{
+  AlcoveDefinition *shown = alcove_machine_get_definition (machine);
+
+  *ret_lock = NULL;
+  if (shown == NULL)
+    {
+      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID, "%s",
+                   alcove_machine_get_error (machine));
+      return NULL;
+    }
+  if (alcove_machine_get_state (machine) == ALCOVE_MACHINE_SAVED)
+    {
+      g_set_error (
+          error, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE,
+          "%s is saved, and goes on with the devices that it has: start it, or discard the "
+          "saved state first",
+          alcove_machine_get_name (machine));
+      return NULL;
+    }
+  if (!alcove_machine_is_active (machine))
+    {
+      *ret_lock = alcove_lock_acquire (alcove_machine_get_folder (machine), what, error);
+      if (*ret_lock == NULL)
+        return NULL;
+    }
+  return alcove_definition_load (alcove_definition_get_path (shown), error);
+}
+
+gboolean
+cli_take_out (AlcoveMachine *machine,
+              CliRemoveFunc remove,
+              const char *name,
+              gboolean force,
+              guint seconds,
+              GError **error)
+{
+  g_autoptr (GAsyncResult) result = NULL;
+  GError *local = NULL;
+
+  remove (machine, name, force, seconds * 1000, NULL, cli_on_ready, &result);
+  cli_wait (&result);
+  if (alcove_machine_finish (machine, result, &local))
+    return TRUE;
+  /* Added to the file while the machine ran: there is nothing to take out. */
+  if (g_error_matches (local, ALCOVE_ERROR, ALCOVE_ERROR_NOT_FOUND))
+    {
+      g_error_free (local);
+      return TRUE;
+    }
+  g_propagate_error (error, local);
+  return FALSE;
+}

@@ -74,29 +74,6 @@ describe (const NewDisk *disk, AlcoveDefinition *definition)
   return alcove_conf_file_to_text (file, NULL);
 }
 
-/* A definition of our own to edit; with a lock while the machine does not run, so that it stays so. */
-static AlcoveDefinition *
-open_definition (AlcoveMachine *machine, AlcoveLock **ret_lock, GError **error)
-{
-  AlcoveDefinition *shown = alcove_machine_get_definition (machine);
-
-  *ret_lock = NULL;
-  if (shown == NULL)
-    {
-      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID, "%s",
-                   alcove_machine_get_error (machine));
-      return NULL;
-    }
-  if (!alcove_machine_is_active (machine))
-    {
-      *ret_lock =
-          alcove_lock_acquire (alcove_machine_get_folder (machine), "changes its disks", error);
-      if (*ret_lock == NULL)
-        return NULL;
-    }
-  return alcove_definition_load (alcove_definition_get_path (shown), error);
-}
-
 static gboolean
 plug_in (AlcoveMachine *machine, AlcoveDefinition *definition, const char *name, GError **error)
 {
@@ -127,7 +104,8 @@ add (AlcoveMachine *machine, const NewDisk *disk, char **ret_name, GError **erro
 {
   gboolean live = alcove_machine_is_active (machine);
   AlcoveLock *lock = NULL;
-  g_autoptr (AlcoveDefinition) definition = open_definition (machine, &lock, error);
+  g_autoptr (AlcoveDefinition) definition =
+      cli_open_definition (machine, "changes its disks", &lock, error);
   g_autofree char *text = NULL;
   gboolean ok = FALSE;
 
@@ -189,36 +167,17 @@ cli_disk_add (Cli *cli, int argc, char **argv)
 }
 
 static gboolean
-take_out (AlcoveMachine *machine, const char *name, gboolean force, guint seconds, GError **error)
-{
-  g_autoptr (GAsyncResult) result = NULL;
-  GError *local = NULL;
-
-  alcove_machine_remove_disk_async (machine, name, force, seconds * 1000, NULL, cli_on_ready,
-                                    &result);
-  cli_wait (&result);
-  if (alcove_machine_finish (machine, result, &local))
-    return TRUE;
-  /* Added to the file while the machine ran: there is nothing to take out. */
-  if (g_error_matches (local, ALCOVE_ERROR, ALCOVE_ERROR_NOT_FOUND))
-    {
-      g_error_free (local);
-      return TRUE;
-    }
-  g_propagate_error (error, local);
-  return FALSE;
-}
-
-static gboolean
 drop (AlcoveMachine *machine, const char *name, gboolean force, guint seconds, GError **error)
 {
   gboolean live = alcove_machine_is_active (machine);
   AlcoveLock *lock = NULL;
-  g_autoptr (AlcoveDefinition) definition = open_definition (machine, &lock, error);
+  g_autoptr (AlcoveDefinition) definition =
+      cli_open_definition (machine, "changes its disks", &lock, error);
   gboolean ok;
 
   ok = definition != NULL && alcove_definition_remove_disk (definition, name, error) &&
-       (!live || take_out (machine, name, force, seconds, error)) &&
+       (!live ||
+        cli_take_out (machine, alcove_machine_remove_disk_async, name, force, seconds, error)) &&
        alcove_definition_save (definition, error);
   alcove_lock_release (lock);
   return ok;

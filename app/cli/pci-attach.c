@@ -6,7 +6,6 @@
 
 #include "app/cli/pci-private.h"
 #include "app/definition-pci.h"
-#include "app/lock.h"
 #include "app/passthrough.h"
 
 #define TIMEOUT_S     30
@@ -26,38 +25,6 @@ attach_clear (Attach *attach)
   g_free (attach->rom_file);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Attach, attach_clear)
-
-/* A definition of our own to edit; with a lock while the machine does not run, so that it stays so. */
-static AlcoveDefinition *
-open_definition (AlcoveMachine *machine, AlcoveLock **ret_lock, GError **error)
-{
-  AlcoveDefinition *shown = alcove_machine_get_definition (machine);
-
-  *ret_lock = NULL;
-  if (shown == NULL)
-    {
-      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID, "%s",
-                   alcove_machine_get_error (machine));
-      return NULL;
-    }
-  if (alcove_machine_get_state (machine) == ALCOVE_MACHINE_SAVED)
-    {
-      g_set_error (
-          error, ALCOVE_ERROR, ALCOVE_ERROR_WRONG_STATE,
-          "%s is saved, and goes on with the devices that it has: start it, or discard the "
-          "saved state first",
-          alcove_machine_get_name (machine));
-      return NULL;
-    }
-  if (!alcove_machine_is_active (machine))
-    {
-      *ret_lock =
-          alcove_lock_acquire (alcove_machine_get_folder (machine), "changes its devices", error);
-      if (*ret_lock == NULL)
-        return NULL;
-    }
-  return alcove_definition_load (alcove_definition_get_path (shown), error);
-}
 
 /* ---- in ---- */
 
@@ -239,33 +206,13 @@ drop_slot (AlcoveDefinition *definition, const AlcovePciConfig *named, GError **
 }
 
 static gboolean
-take_out (AlcoveMachine *machine, const char *name, gboolean force, guint seconds, GError **error)
-{
-  g_autoptr (GAsyncResult) result = NULL;
-  GError *local = NULL;
-
-  alcove_machine_remove_pci_async (machine, name, force, seconds * 1000, NULL, cli_on_ready,
-                                   &result);
-  cli_wait (&result);
-  if (alcove_machine_finish (machine, result, &local))
-    return TRUE;
-  /* Added to the file while the machine ran: there is nothing to take out. */
-  if (g_error_matches (local, ALCOVE_ERROR, ALCOVE_ERROR_NOT_FOUND))
-    {
-      g_error_free (local);
-      return TRUE;
-    }
-  g_propagate_error (error, local);
-  return FALSE;
-}
-
-static gboolean
 detach_card (
     AlcoveMachine *machine, const char *text, gboolean force, guint seconds, GError **error)
 {
   gboolean live = alcove_machine_is_active (machine), ok = FALSE;
   AlcoveLock *lock = NULL;
-  g_autoptr (AlcoveDefinition) definition = open_definition (machine, &lock, error);
+  g_autoptr (AlcoveDefinition) definition =
+      cli_open_definition (machine, "changes its devices", &lock, error);
   const AlcovePciConfig *pci = NULL;
 
   if (definition != NULL)
@@ -283,7 +230,8 @@ detach_card (
       g_autofree char *name = g_strdup (pci->base.name);
 
       ok = drop_slot (definition, pci, error) &&
-           (!live || take_out (machine, name, force, seconds, error)) &&
+           (!live ||
+            cli_take_out (machine, alcove_machine_remove_pci_async, name, force, seconds, error)) &&
            alcove_definition_save (definition, error);
     }
   alcove_lock_release (lock);
