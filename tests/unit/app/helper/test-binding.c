@@ -324,7 +324,7 @@ test_cli (Fixture *f, gconstpointer data)
 static void
 test_cli_user (Fixture *f, gconstpointer data)
 {
-  g_autofree char *json = NULL, *said = NULL, *own = NULL, *list = NULL, *unknown = NULL;
+  g_autofree char *json = NULL, *said = NULL, *list = NULL, *unknown = NULL;
   g_autofree char *bind_own = NULL, *forbidden = NULL;
   g_autoptr (JsonParser) parser = NULL, bound_parser = NULL;
   JsonArray *bound;

@@ -595,6 +595,28 @@ test_gone_before (Fixture *f, gconstpointer data)
   assert_unchanged (f);
 }
 
+/* One that is known to have left gets nothing, whatever is answered then. */
+static void
+test_gone_known (Fixture *f, gconstpointer data)
+{
+  f->polkit.answer = POLKIT_LATER;
+  g_dbus_connection_call (f->client, g_dbus_connection_get_unique_name (f->server), HELPER_PATH,
+                          HELPER_NAME, "Bind", bind_args (FAKE_NET, TRUE), NULL,
+                          G_DBUS_CALL_FLAGS_NONE, 20000, NULL, NULL, NULL);
+  while (f->polkit.waiting->len == 0)
+    g_main_context_iteration (NULL, TRUE);
+  close_connection (&f->client);
+  while (journal->len == 0)
+    g_main_context_iteration (NULL, TRUE);
+  assert_recorded ("GiveBack", "done");
+  fake_polkit_answer (&f->polkit, TRUE);
+  while (journal->len == 1)
+    g_main_context_iteration (NULL, TRUE);
+  assert_recorded ("Bind", "refused");
+  g_assert_nonnull (strstr (last_record (), "has left"));
+  assert_unchanged (f);
+}
+
 static void
 test_too_many (Fixture *f, gconstpointer data)
 {
@@ -770,6 +792,7 @@ main (int argc, char **argv)
     { "/helper/gone", test_gone },
     { "/helper/gone-without", test_gone_without },
     { "/helper/gone-before", test_gone_before },
+    { "/helper/gone-known", test_gone_known },
     { "/helper/restart", test_restart },
     { "/helper/too-many", test_too_many },
     { "/helper/idle", test_idle },
