@@ -298,6 +298,7 @@ test_on (Fixture *f, gconstpointer data)
   const VfioPciGraphics *graphics = vfio_pci_get_graphics (device);
 
   g_assert_cmpuint (f->notes->len, ==, 0);
+  g_assert_cmphex (device->ops->flags & VMM_DEVICE_UNSAVABLE, !=, 0);
   g_assert_nonnull (graphics);
   g_assert_cmpmem (g_bytes_get_data (graphics->opregion, NULL),
                    g_bytes_get_size (graphics->opregion), f->igd->extras[0].data, 0x2000);
