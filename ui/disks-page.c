@@ -10,6 +10,7 @@
 #include "ui/accessible.h"
 #include "ui/compat.h"
 #include "ui/disk-row.h"
+#include "ui/page-bar.h"
 
 #define MIB        ((guint64)1024 * 1024)
 #define GIB        (1024 * MIB)
@@ -34,12 +35,7 @@ struct _AlcoveDisksPage
   bool looking, again; /* a look is under way; what it sees is old */
   bool refocus;        /* the list was insensitive, and lost the keyboard */
 
-  GtkRevealer *busy_revealer;
-  GtkLabel *busy_label;
-  GtkProgressBar *busy_bar;
-  GtkButton *busy_cancel;
-  GtkRevealer *problem_revealer;
-  GtkLabel *problem_label;
+  AlcovePageBar *bar;
   GtkStack *stack;
   GtkListBox *list;
 };
@@ -59,32 +55,6 @@ static AdwToastOverlay *
 get_overlay (AlcoveDisksPage *self)
 {
   return ADW_TOAST_OVERLAY (gtk_widget_get_ancestor (GTK_WIDGET (self), ADW_TYPE_TOAST_OVERLAY));
-}
-
-static void
-report (AlcoveDisksPage *self, const char *message)
-{
-  g_autofree char *escaped = g_markup_escape_text (message, -1);
-  AdwToastOverlay *overlay = get_overlay (self);
-
-  if (overlay)
-    adw_toast_overlay_add_toast (overlay, adw_toast_new (escaped));
-  alcove_compat_announce (GTK_WIDGET (self), message);
-}
-
-/* Errors name cause and remedy: they are longer than a toast, and stay until they are read. */
-static void
-show_problem (AlcoveDisksPage *self, const char *message)
-{
-  gtk_label_set_text (self->problem_label, message);
-  gtk_revealer_set_reveal_child (self->problem_revealer, TRUE);
-  alcove_compat_announce (GTK_WIDGET (self), message);
-}
-
-static void
-hide_problem (AlcoveDisksPage *self)
-{
-  gtk_revealer_set_reveal_child (self->problem_revealer, FALSE);
 }
 
 /* --- the list --- */
@@ -192,7 +162,7 @@ on_looked (GObject *source, GAsyncResult *result, gpointer data)
   if (!self->machine)
     return;
   if (!disks)
-    show_problem (self, error->message);
+    alcove_page_bar_show_problem (self->bar, error->message);
   else if (!self->again)
     show_disks (self, disks);
   if (self->again)
@@ -223,18 +193,15 @@ on_progress (guint64 done, guint64 total, gpointer data)
 {
   AlcoveDisksPage *self = data;
 
-  if (self->busy_bar && total > 0)
-    gtk_progress_bar_set_fraction (self->busy_bar, (double)MIN (done, total) / (double)total);
+  if (self->bar)
+    alcove_page_bar_set_progress (self->bar, done, total);
 }
 
 static void
 begin (AlcoveDisksPage *self, const char *what)
 {
   self->busy = g_cancellable_new ();
-  hide_problem (self);
-  gtk_label_set_text (self->busy_label, what);
-  gtk_progress_bar_set_fraction (self->busy_bar, 0);
-  gtk_revealer_set_reveal_child (self->busy_revealer, TRUE);
+  alcove_page_bar_begin (self->bar, what, TRUE, TRUE);
   gtk_widget_set_sensitive (GTK_WIDGET (self->stack), FALSE);
 }
 
@@ -253,10 +220,10 @@ end (AlcoveDisksPage *self, GError *error)
 {
   if (self->machine)
     {
-      gtk_revealer_set_reveal_child (self->busy_revealer, FALSE);
+      alcove_page_bar_end (self->bar);
       gtk_widget_set_sensitive (GTK_WIDGET (self->stack), TRUE);
       if (error && !is_cancelled (self, error))
-        show_problem (self, error->message);
+        alcove_page_bar_show_problem (self->bar, error->message);
       self->refocus = true;
       reload (self);
     }
@@ -354,7 +321,7 @@ show_result (AlcoveDisksPage *self, const Work *work, const AlcoveDiskResult *re
       take_check (self, work->name, result);
       return;
     }
-  report (self, message);
+  alcove_page_bar_report (self->bar, message);
 }
 
 static void
@@ -425,7 +392,7 @@ on_added (GObject *source, GAsyncResult *result, gpointer data)
       g_autofree char *message = g_strdup_printf (_ ("“%s” added"), name);
 
       g_hash_table_remove (self->checks, name);
-      report (self, message);
+      alcove_page_bar_report (self->bar, message);
     }
   end (self, error);
 }
@@ -508,7 +475,7 @@ read_size (AlcoveDisksPage *self, GtkEditable *entry)
     message = g_strdup_printf (_ ("“%s” is no size: write one such as 40 GiB or 512 MiB"), text);
   if (!message)
     return mib * MIB;
-  show_problem (self, message);
+  alcove_page_bar_show_problem (self->bar, message);
   return 0;
 }
 
@@ -702,7 +669,7 @@ on_dropped (GObject *source, GAsyncResult *result, gpointer data)
   if (!self->machine)
     return;
   if (!good)
-    show_problem (self, error->message);
+    alcove_page_bar_show_problem (self->bar, error->message);
   g_hash_table_remove_all (self->removed);
   reload (self);
 }
@@ -830,7 +797,7 @@ alcove_disks_page_dispose (GObject *object)
       remove_all_now (self);
     }
   g_clear_object (&self->machine);
-  self->busy_bar = NULL;
+  self->bar = NULL;
   G_OBJECT_CLASS (alcove_disks_page_parent_class)->dispose (object);
 }
 
@@ -852,20 +819,15 @@ alcove_disks_page_class_init (AlcoveDisksPageClass *klass)
 
   G_OBJECT_CLASS (klass)->dispose = alcove_disks_page_dispose;
   G_OBJECT_CLASS (klass)->finalize = alcove_disks_page_finalize;
+  g_type_ensure (ALCOVE_TYPE_PAGE_BAR);
   gtk_widget_class_set_template_from_resource (widget_class,
                                                "/io/github/alcove_vm/Alcove/disks-page.ui");
 #define BIND(child) gtk_widget_class_bind_template_child (widget_class, AlcoveDisksPage, child)
-  BIND (busy_revealer);
-  BIND (busy_label);
-  BIND (busy_bar);
-  BIND (busy_cancel);
-  BIND (problem_revealer);
-  BIND (problem_label);
+  BIND (bar);
   BIND (stack);
   BIND (list);
 #undef BIND
   gtk_widget_class_bind_template_callback (widget_class, on_cancel);
-  gtk_widget_class_bind_template_callback (widget_class, hide_problem);
   gtk_widget_class_install_action (widget_class, "disks.new", NULL, on_new);
   gtk_widget_class_install_action (widget_class, "disks.existing", NULL, on_existing);
 }
@@ -877,8 +839,6 @@ alcove_disks_page_init (AlcoveDisksPage *self)
   self->checks = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, check_free);
   gtk_widget_init_template (GTK_WIDGET (self));
   alcove_accessible_watch_stack (self->stack);
-  alcove_accessible_watch_revealer (self->busy_revealer);
-  alcove_accessible_watch_revealer (self->problem_revealer);
   g_signal_connect (self, "map", G_CALLBACK (on_map), NULL);
 }
 

@@ -11,6 +11,7 @@
 #include "ui/card-steps.h"
 #include "ui/check-view.h"
 #include "ui/compat.h"
+#include "ui/page-bar.h"
 #include "ui/spinner.h"
 
 #define RELEASE_MS 30000 /* how long a guest may take to let go of a card */
@@ -26,11 +27,7 @@ struct _AlcovePassthroughPage
   bool looking, again; /* a look is under way; what it sees is old */
   bool said;           /* the user asked for the look, and is told of its end */
 
-  GtkRevealer *busy_revealer;
-  GtkLabel *busy_label;
-  GtkButton *busy_cancel;
-  GtkRevealer *problem_revealer;
-  GtkLabel *problem_label;
+  AlcovePageBar *bar;
   GtkStack *stack;
   AdwStatusPage *off_page;
   AdwBin *off_remedy;
@@ -45,32 +42,6 @@ struct _AlcovePassthroughPage
 };
 
 G_DEFINE_FINAL_TYPE (AlcovePassthroughPage, alcove_passthrough_page, ADW_TYPE_BIN)
-
-static void
-report (AlcovePassthroughPage *self, const char *message)
-{
-  g_autofree char *escaped = g_markup_escape_text (message, -1);
-  GtkWidget *overlay = gtk_widget_get_ancestor (GTK_WIDGET (self), ADW_TYPE_TOAST_OVERLAY);
-
-  if (overlay)
-    adw_toast_overlay_add_toast (ADW_TOAST_OVERLAY (overlay), adw_toast_new (escaped));
-  alcove_compat_announce (GTK_WIDGET (self), message);
-}
-
-/* Errors name cause and remedy: they are longer than a toast, and stay until they are read. */
-static void
-show_problem (AlcovePassthroughPage *self, const char *message)
-{
-  gtk_label_set_text (self->problem_label, message);
-  gtk_revealer_set_reveal_child (self->problem_revealer, TRUE);
-  alcove_compat_announce (GTK_WIDGET (self), message);
-}
-
-static void
-hide_problem (AlcovePassthroughPage *self)
-{
-  gtk_revealer_set_reveal_child (self->problem_revealer, FALSE);
-}
 
 /* --- the lists --- */
 
@@ -319,7 +290,7 @@ static void
 on_refresh (AlcovePassthroughPage *self)
 {
   self->said = true;
-  hide_problem (self);
+  alcove_page_bar_hide_problem (self->bar);
   reload (self);
 }
 
@@ -397,7 +368,7 @@ report_done (AlcovePassthroughPage *self, const Work *work)
                                name);
   else
     message = g_strdup_printf (_ ("The host has %s again"), name);
-  report (self, message);
+  alcove_page_bar_report (self->bar, message);
 }
 
 static void
@@ -410,12 +381,12 @@ on_done (GObject *source, GAsyncResult *result, gpointer data)
 
   if (self->machine)
     {
-      gtk_revealer_set_reveal_child (self->busy_revealer, FALSE);
+      alcove_page_bar_end (self->bar);
       gtk_widget_set_sensitive (GTK_WIDGET (self->stack), TRUE);
       if (good)
         report_done (self, work);
       else if (!is_cancelled (self, error))
-        show_problem (self, error->message);
+        alcove_page_bar_show_problem (self->bar, error->message);
       g_free (self->focus);
       self->focus = g_strdup (work->card->id);
       reload (self);
@@ -438,10 +409,7 @@ start_work (AlcovePassthroughPage *self,
   Work *work = work_new (self, NULL, card, give ? "give" : forget ? "take" : "back");
 
   self->busy = g_cancellable_new ();
-  hide_problem (self);
-  gtk_label_set_text (self->busy_label, text);
-  gtk_widget_set_visible (GTK_WIDGET (self->busy_cancel), runs);
-  gtk_revealer_set_reveal_child (self->busy_revealer, TRUE);
+  alcove_page_bar_begin (self->bar, text, FALSE, runs);
   gtk_widget_set_sensitive (GTK_WIDGET (self->stack), FALSE);
   if (give)
     {
@@ -561,15 +529,12 @@ alcove_passthrough_page_class_init (AlcovePassthroughPageClass *klass)
   G_OBJECT_CLASS (klass)->dispose = alcove_passthrough_page_dispose;
   G_OBJECT_CLASS (klass)->finalize = alcove_passthrough_page_finalize;
   g_type_ensure (ALCOVE_TYPE_SPINNER);
+  g_type_ensure (ALCOVE_TYPE_PAGE_BAR);
   gtk_widget_class_set_template_from_resource (widget_class,
                                                "/io/github/alcove_vm/Alcove/passthrough-page.ui");
 #define BIND(child)                                                                                \
   gtk_widget_class_bind_template_child (widget_class, AlcovePassthroughPage, child)
-  BIND (busy_revealer);
-  BIND (busy_label);
-  BIND (busy_cancel);
-  BIND (problem_revealer);
-  BIND (problem_label);
+  BIND (bar);
   BIND (stack);
   BIND (off_page);
   BIND (off_remedy);
@@ -584,7 +549,6 @@ alcove_passthrough_page_class_init (AlcovePassthroughPageClass *klass)
 #undef BIND
   gtk_widget_class_bind_template_callback (widget_class, on_cancel);
   gtk_widget_class_bind_template_callback (widget_class, on_refresh);
-  gtk_widget_class_bind_template_callback (widget_class, hide_problem);
 }
 
 static void
@@ -592,8 +556,6 @@ alcove_passthrough_page_init (AlcovePassthroughPage *self)
 {
   gtk_widget_init_template (GTK_WIDGET (self));
   alcove_accessible_watch_stack (self->stack);
-  alcove_accessible_watch_revealer (self->busy_revealer);
-  alcove_accessible_watch_revealer (self->problem_revealer);
   g_signal_connect (self, "map", G_CALLBACK (on_map), NULL);
 }
 

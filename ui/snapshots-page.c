@@ -11,6 +11,7 @@
 #include "app/snapshot-work.h"
 #include "ui/accessible.h"
 #include "ui/compat.h"
+#include "ui/page-bar.h"
 #include "ui/snapshot-row.h"
 
 struct _AlcoveSnapshotsPage
@@ -24,12 +25,7 @@ struct _AlcoveSnapshotsPage
   guint reload_source;
   char *shown; /* what the rows show */
 
-  GtkRevealer *busy_revealer;
-  GtkLabel *busy_label;
-  GtkProgressBar *busy_bar;
-  GtkButton *busy_cancel;
-  GtkRevealer *problem_revealer;
-  GtkLabel *problem_label;
+  AlcovePageBar *bar;
   GtkWidget *unsavable;
   GtkLabel *unsavable_label;
   GtkStack *stack;
@@ -42,32 +38,6 @@ static AdwToastOverlay *
 get_overlay (AlcoveSnapshotsPage *self)
 {
   return ADW_TOAST_OVERLAY (gtk_widget_get_ancestor (GTK_WIDGET (self), ADW_TYPE_TOAST_OVERLAY));
-}
-
-static void
-report (AlcoveSnapshotsPage *self, const char *message)
-{
-  g_autofree char *escaped = g_markup_escape_text (message, -1);
-  AdwToastOverlay *overlay = get_overlay (self);
-
-  if (overlay)
-    adw_toast_overlay_add_toast (overlay, adw_toast_new (escaped));
-  alcove_compat_announce (GTK_WIDGET (self), message);
-}
-
-/* Errors name cause and remedy: they are longer than a toast, and stay until they are read. */
-static void
-show_problem (AlcoveSnapshotsPage *self, const char *message)
-{
-  gtk_label_set_text (self->problem_label, message);
-  gtk_revealer_set_reveal_child (self->problem_revealer, TRUE);
-  alcove_compat_announce (GTK_WIDGET (self), message);
-}
-
-static void
-hide_problem (AlcoveSnapshotsPage *self)
-{
-  gtk_revealer_set_reveal_child (self->problem_revealer, FALSE);
 }
 
 /* --- the list --- */
@@ -117,7 +87,7 @@ reload (AlcoveSnapshotsPage *self)
 
   if (!tree)
     {
-      show_problem (self, error->message);
+      alcove_page_bar_show_problem (self->bar, error->message);
       return;
     }
   /* Rows that stay what they are keep the focus, and the menu that is open over them. */
@@ -168,18 +138,15 @@ on_progress (guint64 done, guint64 total, gpointer data)
 {
   AlcoveSnapshotsPage *self = data;
 
-  if (self->busy_bar && total > 0)
-    gtk_progress_bar_set_fraction (self->busy_bar, (double)MIN (done, total) / (double)total);
+  if (self->bar)
+    alcove_page_bar_set_progress (self->bar, done, total);
 }
 
 static void
 begin (AlcoveSnapshotsPage *self, const char *what)
 {
   self->busy = g_cancellable_new ();
-  hide_problem (self);
-  gtk_label_set_text (self->busy_label, what);
-  gtk_progress_bar_set_fraction (self->busy_bar, 0);
-  gtk_revealer_set_reveal_child (self->busy_revealer, TRUE);
+  alcove_page_bar_begin (self->bar, what, TRUE, TRUE);
   gtk_widget_set_sensitive (GTK_WIDGET (self->stack), FALSE);
 }
 
@@ -190,11 +157,11 @@ end (AlcoveSnapshotsPage *self, GError *error)
   g_clear_object (&self->busy);
   if (self->machine)
     {
-      gtk_revealer_set_reveal_child (self->busy_revealer, FALSE);
+      alcove_page_bar_end (self->bar);
       gtk_widget_set_sensitive (GTK_WIDGET (self->stack), TRUE);
       if (error && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) &&
           !g_error_matches (error, ALCOVE_ERROR, ALCOVE_ERROR_CANCELLED))
-        show_problem (self, error->message);
+        alcove_page_bar_show_problem (self->bar, error->message);
       reload (self);
     }
   g_clear_error (&error);
@@ -235,7 +202,7 @@ on_exported (GObject *source, GAsyncResult *result, gpointer data)
   g_autofree char *folder = alcove_clone_finish (result, &error);
 
   if (folder && self->machine)
-    report (self, _ ("The new machine is in the library"));
+    alcove_page_bar_report (self->bar, _ ("The new machine is in the library"));
   end (self, error);
 }
 
@@ -330,7 +297,7 @@ edit_now (gpointer data)
   if (!alcove_snapshots_edit (alcove_machine_get_folder (self->machine), question->snapshot->id,
                               g_strcmp0 (name, question->snapshot->name) == 0 ? NULL : name,
                               gtk_editable_get_text (question->note), &error))
-    show_problem (self, error->message);
+    alcove_page_bar_show_problem (self->bar, error->message);
   reload (self);
 }
 
@@ -430,7 +397,7 @@ on_deleted (GObject *source, GAsyncResult *result, gpointer data)
   if (!alcove_machine_delete_snapshot_finish (ALCOVE_MACHINE (source), result, &left, &error) &&
       self->machine)
     {
-      show_problem (self, error->message);
+      alcove_page_bar_show_problem (self->bar, error->message);
       g_hash_table_remove_all (self->deleted);
     }
   if (self->machine)
@@ -540,7 +507,7 @@ alcove_snapshots_page_dispose (GObject *object)
       delete_all_now (self);
     }
   g_clear_object (&self->machine);
-  self->busy_bar = NULL;
+  self->bar = NULL;
   G_OBJECT_CLASS (alcove_snapshots_page_parent_class)->dispose (object);
 }
 
@@ -561,22 +528,17 @@ alcove_snapshots_page_class_init (AlcoveSnapshotsPageClass *klass)
 
   G_OBJECT_CLASS (klass)->dispose = alcove_snapshots_page_dispose;
   G_OBJECT_CLASS (klass)->finalize = alcove_snapshots_page_finalize;
+  g_type_ensure (ALCOVE_TYPE_PAGE_BAR);
   gtk_widget_class_set_template_from_resource (widget_class,
                                                "/io/github/alcove_vm/Alcove/snapshots-page.ui");
 #define BIND(child) gtk_widget_class_bind_template_child (widget_class, AlcoveSnapshotsPage, child)
-  BIND (busy_revealer);
-  BIND (busy_label);
-  BIND (busy_bar);
-  BIND (busy_cancel);
-  BIND (problem_revealer);
-  BIND (problem_label);
+  BIND (bar);
   BIND (unsavable);
   BIND (unsavable_label);
   BIND (stack);
   BIND (list);
 #undef BIND
   gtk_widget_class_bind_template_callback (widget_class, on_cancel);
-  gtk_widget_class_bind_template_callback (widget_class, hide_problem);
   gtk_widget_class_bind_template_callback (widget_class, on_row_activated);
   gtk_widget_class_install_action (widget_class, "snapshots.create", NULL, on_create);
 }
@@ -587,8 +549,6 @@ alcove_snapshots_page_init (AlcoveSnapshotsPage *self)
   self->deleted = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   gtk_widget_init_template (GTK_WIDGET (self));
   alcove_accessible_watch_stack (self->stack);
-  alcove_accessible_watch_revealer (self->busy_revealer);
-  alcove_accessible_watch_revealer (self->problem_revealer);
 }
 
 /* What is not possible is said before somebody tries. */
