@@ -10,6 +10,7 @@
 #include "ui/accessible.h"
 #include "ui/compat.h"
 #include "ui/disk-row.h"
+#include "ui/disk-words.h"
 #include "ui/page-bar.h"
 
 #define MIB        ((guint64)1024 * 1024)
@@ -255,44 +256,12 @@ work_free (Work *work)
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Work, work_free)
 
-/* (transfer full): a check's or a repair's result as one line. */
-static char *
-dup_check_text (const AlcoveDiskResult *result)
-{
-  g_autoptr (GDateTime) now = g_date_time_new_now_local ();
-  g_autofree char *time = g_date_time_format (now, "%X");
-  g_autoptr (GString) text = g_string_new (NULL);
-  gulong fixed = result->corruptions_fixed + result->leaks_fixed;
-  gulong damaged = result->corruptions, lost = result->leaks, unread = result->errors;
-
-  g_string_append_printf (text, _ ("Checked at %s:"), time);
-  if (fixed > 0)
-    g_string_append_printf (
-        text, ngettext (" %lu cluster repaired.", " %lu clusters repaired.", fixed), fixed);
-  if (damaged > 0)
-    g_string_append_printf (
-        text, ngettext (" %lu cluster is damaged.", " %lu clusters are damaged.", damaged),
-        damaged);
-  if (lost > 0)
-    g_string_append_printf (text,
-                            ngettext (" %lu cluster is lost to no use, which is harmless.",
-                                      " %lu clusters are lost to no use, which is harmless.", lost),
-                            lost);
-  if (unread > 0)
-    g_string_append_printf (
-        text, ngettext (" %lu cluster cannot be read.", " %lu clusters cannot be read.", unread),
-        unread);
-  if (fixed + damaged + lost + unread == 0)
-    g_string_append (text, _ (" no damage was found."));
-  return g_string_free (g_steal_pointer (&text), FALSE);
-}
-
 static void
 take_check (AlcoveDisksPage *self, const char *name, const AlcoveDiskResult *result)
 {
   Check *check = g_new0 (Check, 1);
 
-  check->text = dup_check_text (result);
+  check->text = alcove_disk_dup_check_text (result);
   check->found = result->corruptions + result->leaks > 0;
   g_hash_table_replace (self->checks, g_strdup (name), check);
   alcove_compat_announce (GTK_WIDGET (self), check->text);
@@ -301,27 +270,12 @@ take_check (AlcoveDisksPage *self, const char *name, const AlcoveDiskResult *res
 static void
 show_result (AlcoveDisksPage *self, const Work *work, const AlcoveDiskResult *result)
 {
-  g_autofree char *before = g_format_size_full (result->before, G_FORMAT_SIZE_IEC_UNITS);
-  g_autofree char *after = g_format_size_full (result->after, G_FORMAT_SIZE_IEC_UNITS);
-  g_autofree char *message = NULL;
+  g_autofree char *message = alcove_disk_dup_done (work->kind, work->name, result);
 
-  switch (work->kind)
-    {
-    case ALCOVE_DISK_WORK_COMPACT:
-      message = g_strdup_printf (_ ("“%s” took %s, and takes %s now"), work->name, before, after);
-      break;
-    case ALCOVE_DISK_WORK_RESIZE:
-      message = g_strdup_printf (_ ("“%s” has its new size. Partitions and file systems are as "
-                                    "they were"),
-                                 work->name);
-      break;
-    case ALCOVE_DISK_WORK_CHECK:
-    case ALCOVE_DISK_WORK_REPAIR:
-    default:
-      take_check (self, work->name, result);
-      return;
-    }
-  alcove_page_bar_report (self->bar, message);
+  if (message)
+    alcove_page_bar_report (self->bar, message);
+  else
+    take_check (self, work->name, result);
 }
 
 static void
@@ -338,29 +292,11 @@ on_worked (GObject *source, GAsyncResult *result, gpointer data)
   end (self, error);
 }
 
-/* (transfer full) */
-static char *
-dup_doing (const AlcoveDiskWork *spec)
-{
-  switch (spec->kind)
-    {
-    case ALCOVE_DISK_WORK_REPAIR:
-      return g_strdup_printf (_ ("Repairing “%s”…"), spec->disk);
-    case ALCOVE_DISK_WORK_COMPACT:
-      return g_strdup_printf (_ ("Compacting “%s”…"), spec->disk);
-    case ALCOVE_DISK_WORK_RESIZE:
-      return g_strdup_printf (_ ("Resizing “%s”…"), spec->disk);
-    case ALCOVE_DISK_WORK_CHECK:
-    default:
-      return g_strdup_printf (_ ("Checking “%s”…"), spec->disk);
-    }
-}
-
 static void
 start_work (AlcoveDisksPage *self, const AlcoveDiskWork *spec)
 {
   Work *work = g_new0 (Work, 1);
-  g_autofree char *text = dup_doing (spec);
+  g_autofree char *text = alcove_disk_dup_doing (spec);
 
   work->self = g_object_ref (self);
   work->kind = spec->kind;

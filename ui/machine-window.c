@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "ui/machine-window.h"
+#include "ui/machine-window-private.h"
 
 #include <glib/gi18n.h>
 #include <unistd.h>
 
-#include "app/passthrough.h"
 #include "ui/accessible.h"
 #include "ui/compat.h"
 #include "ui/disks-page.h"
@@ -18,65 +17,11 @@
 /* How long the machine may be running without its screen before the user is told. */
 #define LOST_DELAY_MS 1500
 
-#define CLEAR_MS      50
-#define CLEAR_RETRIES 100
-
 /* In full screen the header comes when the pointer touches the top edge and goes when it is this
  * far away. */
 #define HEADER_ZONE 60
 
-struct _AlcoveMachineWindow
-{
-  AdwApplicationWindow parent;
-
-  AlcoveMachine *machine;
-  AlcoveMachineActions *actions;
-  GCancellable *cancellable;
-  char *start_error;  /* why the last start failed */
-  char *screen_error; /* why there is no screen although the machine runs */
-  guint lost_source;
-  bool starting;
-  AlcoveStartFlags start_flags; /* of the next start */
-  guint clear_source;           /* a start that waits for what is left of a machine that failed */
-  guint clear_left;
-  bool runs; /* as of the last change of state */
-  bool saving;
-
-  AdwToastOverlay *toasts;
-  AdwBin *header_place;
-  GtkRevealer *fullscreen_revealer;
-  AdwBin *fullscreen_place;
-  AdwHeaderBar *header;
-  AdwWindowTitle *title;
-  GtkButton *pause_button;
-  GtkMenuButton *power_button;
-  GtkMenuButton *keys_button;
-  GtkToggleButton *grab_button;
-  GtkButton *fullscreen_button;
-  GtkToggleButton *snapshots_button;
-  GtkToggleButton *disks_button;
-  GtkToggleButton *passthrough_button;
-  GtkStack *pages; /* the machine, its snapshots, its disks, the host's cards */
-  AlcoveSnapshotsPage *snapshots_page;
-  AlcoveDisksPage *disks_page;
-  AlcovePassthroughPage *passthrough_page;
-  GtkStack *stack; /* of the machine */
-  AlcoveDisplay *display;
-  GtkRevealer *paused_revealer;
-  GtkLabel *paused_detail;
-  AdwStatusPage *starting_page;
-  AdwStatusPage *off_page;
-  GtkButton *off_start;
-  GtkProgressBar *saving_bar;
-  AdwStatusPage *failed_page;
-  GtkLabel *failed_detail;
-  GtkButton *failed_start;
-  AdwStatusPage *lost_page;
-};
-
 G_DEFINE_FINAL_TYPE (AlcoveMachineWindow, alcove_machine_window, ADW_TYPE_APPLICATION_WINDOW)
-
-static void update (AlcoveMachineWindow *self);
 
 static void
 report (AlcoveMachineWindow *self, const char *message)
@@ -106,8 +51,8 @@ set_screen_error (AlcoveMachineWindow *self, const char *message)
 
 /* A closed window must not live on until its calls have ended: what is left of it would still be
  * there for assistive technologies. So calls hold it weakly. */
-static gpointer
-hold_weakly (AlcoveMachineWindow *self)
+gpointer
+alcove_machine_window_hold_weakly (AlcoveMachineWindow *self)
 {
   GWeakRef *ref = g_new0 (GWeakRef, 1);
 
@@ -115,8 +60,8 @@ hold_weakly (AlcoveMachineWindow *self)
   return ref;
 }
 
-static AlcoveMachineWindow *
-take_weak (gpointer data)
+AlcoveMachineWindow *
+alcove_machine_window_take_weak (gpointer data)
 {
   AlcoveMachineWindow *self = g_weak_ref_get (data);
 
@@ -128,7 +73,7 @@ take_weak (gpointer data)
 static void
 on_attached (GObject *source, GAsyncResult *result, gpointer data)
 {
-  g_autoptr (AlcoveMachineWindow) self = take_weak (data);
+  g_autoptr (AlcoveMachineWindow) self = alcove_machine_window_take_weak (data);
   g_autoptr (GError) error = NULL;
 
   if (alcove_machine_finish (ALCOVE_MACHINE (source), result, &error) || !self ||
@@ -139,7 +84,7 @@ on_attached (GObject *source, GAsyncResult *result, gpointer data)
     return;
   set_screen_error (self, error->message);
   alcove_display_disconnect (self->display);
-  update (self);
+  alcove_machine_window_update (self);
 }
 
 static void
@@ -148,7 +93,7 @@ attach (AlcoveDisplay *display, int fd, gpointer data)
   AlcoveMachineWindow *self = data;
 
   alcove_machine_attach_spice_async (self->machine, fd, self->cancellable, on_attached,
-                                     hold_weakly (self));
+                                     alcove_machine_window_hold_weakly (self));
 }
 
 static void
@@ -187,7 +132,7 @@ screen_is_lost (gpointer data)
     set_screen_error (self,
                       _ ("The connection to the machine’s screen was closed. Another window may "
                          "have taken it."));
-  update (self);
+  alcove_machine_window_update (self);
   return G_SOURCE_REMOVE;
 }
 
@@ -203,7 +148,7 @@ on_connected_changed (AlcoveMachineWindow *self)
   else
     /* The machine may just be stopping; its own word about that comes a little later. */
     self->lost_source = g_timeout_add (LOST_DELAY_MS, screen_is_lost, self);
-  update (self);
+  alcove_machine_window_update (self);
 }
 
 static void
@@ -212,7 +157,7 @@ on_reconnect (GtkWidget *widget, const char *name, GVariant *parameter)
   AlcoveMachineWindow *self = ALCOVE_MACHINE_WINDOW (widget);
 
   connect_display (self);
-  update (self);
+  alcove_machine_window_update (self);
 }
 
 /* --- what is shown --- */
@@ -367,8 +312,8 @@ update_paused (AlcoveMachineWindow *self)
   gtk_revealer_set_reveal_child (self->paused_revealer, paused);
 }
 
-static void
-update (AlcoveMachineWindow *self)
+void
+alcove_machine_window_update (AlcoveMachineWindow *self)
 {
   AlcoveMachineState state = alcove_machine_get_state (self->machine);
   const char *page;
@@ -412,7 +357,7 @@ on_state_changed (AlcoveMachineWindow *self)
     }
   if (!stopping)
     self->runs = runs;
-  update (self);
+  alcove_machine_window_update (self);
 }
 
 /* --- saving --- */
@@ -424,7 +369,7 @@ on_saving (AlcoveMachineWindow *self, gboolean active, double fraction)
   if (self->saving == (bool)active)
     return;
   self->saving = active;
-  update (self);
+  alcove_machine_window_update (self);
   if (active)
     alcove_compat_announce (GTK_WIDGET (self), _ ("Saving the machine"));
 }
@@ -433,152 +378,6 @@ static void
 on_saved (AlcoveMachineWindow *self)
 {
   gtk_window_close (GTK_WINDOW (self));
-}
-
-/* --- starting --- */
-
-static void
-on_started (GObject *source, GAsyncResult *result, gpointer data)
-{
-  g_autoptr (AlcoveMachineWindow) self = take_weak (data);
-  g_autoptr (GError) error = NULL;
-  bool started = alcove_machine_finish (ALCOVE_MACHINE (source), result, &error);
-
-  if (!self)
-    return;
-  self->starting = false;
-  self->start_flags = ALCOVE_START_NONE;
-  if (!started)
-    {
-      g_free (self->start_error);
-      self->start_error = g_strdup (error->message);
-    }
-  update (self);
-}
-
-static void
-start (AlcoveMachineWindow *self)
-{
-  alcove_machine_start_async (self->machine, self->start_flags, NULL, on_started,
-                              hold_weakly (self));
-}
-
-/* The process has gone; the machine's own idea of it follows when its connection closes. */
-static gboolean
-start_when_clear (gpointer data)
-{
-  AlcoveMachineWindow *self = data;
-
-  if (alcove_machine_is_active (self->machine) && --self->clear_left > 0)
-    return G_SOURCE_CONTINUE;
-  self->clear_source = 0;
-  start (self);
-  return G_SOURCE_REMOVE;
-}
-
-static void
-on_cleared (GObject *source, GAsyncResult *result, gpointer data)
-{
-  g_autoptr (AlcoveMachineWindow) self = take_weak (data);
-
-  /* Whether it worked shows in whether the machine can start. */
-  alcove_machine_finish (ALCOVE_MACHINE (source), result, NULL);
-  if (!self)
-    return;
-  self->clear_left = CLEAR_RETRIES;
-  self->clear_source = g_timeout_add (CLEAR_MS, start_when_clear, self);
-}
-
-static void
-begin_start (AlcoveMachineWindow *self)
-{
-  self->starting = true;
-  g_clear_pointer (&self->start_error, g_free);
-  /* What is left of a machine that failed may still hold it. */
-  if (alcove_machine_is_active (self->machine))
-    alcove_machine_force_off_async (self->machine, NULL, on_cleared, hold_weakly (self));
-  else
-    start (self);
-  update (self);
-}
-
-static void
-on_start_anyway (gpointer data)
-{
-  AlcoveMachineWindow *self = data;
-
-  if (self->machine && !self->starting)
-    begin_start (self);
-}
-
-static void
-forget_start (gpointer data)
-{
-  g_autoptr (AlcoveMachineWindow) self = data;
-
-  if (!self->starting)
-    self->start_flags = ALCOVE_START_NONE;
-}
-
-/* Some cards do not come back from a reset: it is said before the host may need a restart, not after. */
-static void
-on_risk_known (GObject *source, GAsyncResult *result, gpointer data)
-{
-  g_autoptr (AlcoveMachineWindow) self = take_weak (data);
-  g_autoptr (AlcoveCard) card =
-      alcove_machine_find_risky_card_finish (ALCOVE_MACHINE (source), result, NULL);
-  g_autofree char *body = NULL;
-
-  if (!self)
-    return;
-  if (!card)
-    {
-      begin_start (self);
-      return;
-    }
-  self->starting = false;
-  update (self);
-  body = g_strdup_printf (
-      _ ("%s was in a machine once since this computer started. It may not start a second time: "
-         "the machine, or the whole computer, may then hang until you restart it. Save your work "
-         "first."),
-      card->name);
-  alcove_compat_ask (GTK_WIDGET (self), _ ("Start with This Card Again?"), body, NULL,
-                     _ ("_Start Anyway"), TRUE, on_start_anyway, g_object_ref (self), forget_start);
-}
-
-/**
- * alcove_machine_window_start:
- *
- * Starts the machine if it is off; a failure becomes a page of the window.
- */
-void
-alcove_machine_window_start (AlcoveMachineWindow *self)
-{
-  bool failed = alcove_machine_get_state (self->machine) == ALCOVE_MACHINE_FAILED;
-
-  if (self->starting || (alcove_machine_is_active (self->machine) && !failed))
-    return;
-  self->starting = true;
-  alcove_machine_find_risky_card_async (self->machine, NULL, on_risk_known, hold_weakly (self));
-  update (self);
-}
-
-static void
-on_start_disposable (GtkWidget *widget, const char *name, GVariant *parameter)
-{
-  AlcoveMachineWindow *self = ALCOVE_MACHINE_WINDOW (widget);
-
-  if (self->starting || alcove_machine_is_active (self->machine))
-    return;
-  self->start_flags = ALCOVE_START_DISPOSABLE;
-  alcove_machine_window_start (self);
-}
-
-static void
-on_start (GtkWidget *widget, const char *name, GVariant *parameter)
-{
-  alcove_machine_window_start (ALCOVE_MACHINE_WINDOW (widget));
 }
 
 /* --- keyboard grab --- */
@@ -845,8 +644,9 @@ alcove_machine_window_class_init (AlcoveMachineWindowClass *klass)
   gtk_widget_class_bind_template_callback (widget_class, on_fullscreened);
   gtk_widget_class_bind_template_callback (widget_class, on_motion);
   gtk_widget_class_bind_template_callback (widget_class, on_display_focus);
-  gtk_widget_class_install_action (widget_class, "win.start", NULL, on_start);
-  gtk_widget_class_install_action (widget_class, "win.start-disposable", NULL, on_start_disposable);
+  gtk_widget_class_install_action (widget_class, "win.start", NULL, alcove_machine_window_on_start);
+  gtk_widget_class_install_action (widget_class, "win.start-disposable", NULL,
+                                   alcove_machine_window_on_start_disposable);
   gtk_widget_class_install_action (widget_class, "win.reconnect", NULL, on_reconnect);
   gtk_widget_class_install_action (widget_class, "win.fullscreen", NULL, on_fullscreen);
 }
@@ -885,7 +685,7 @@ alcove_machine_window_new (GtkApplication *application, AlcoveMachine *machine, 
                            G_CONNECT_SWAPPED);
   g_signal_connect_object (self->actions, "saved", G_CALLBACK (on_saved), self, G_CONNECT_SWAPPED);
   g_signal_connect_swapped (machine, "notify::state", G_CALLBACK (on_state_changed), self);
-  g_signal_connect_swapped (machine, "notify", G_CALLBACK (update), self);
+  g_signal_connect_swapped (machine, "notify", G_CALLBACK (alcove_machine_window_update), self);
   alcove_snapshots_page_set_machine (self->snapshots_page, machine);
   alcove_disks_page_set_machine (self->disks_page, machine);
   alcove_passthrough_page_set_machine (self->passthrough_page, machine);
