@@ -115,7 +115,7 @@ fill (AlcoveCloneJob *job, const char *folder, GError **error)
   text = alcove_conf_file_to_text (conf, NULL);
   definition = alcove_definition_new_from_text (text, -1, path, error);
   return definition != NULL && alcove_definition_assign (definition, error) &&
-         alcove_definition_save (definition, error) && alcove_files_sync_folder (folder, error);
+         alcove_definition_create (definition, error) && alcove_files_sync_folder (folder, error);
 }
 
 static char *

@@ -331,7 +331,7 @@ fill_folder (Job *job, const char *folder, GCancellable *cancellable, GError **e
   /* First the definition: a wrong answer is named before gigabytes are copied. */
   definition = alcove_definition_new_from_text (text, -1, path, error);
   if (definition == NULL || !alcove_definition_assign (definition, error) ||
-      !alcove_definition_save (definition, error))
+      !alcove_definition_create (definition, error))
     return FALSE;
   return !own_disk || make_disk (job, folder, cancellable, error);
 }

@@ -91,3 +91,12 @@ gboolean alcove_definition_check_live (const char *group,
                                        const AlcoveDeviceConfig *config,
                                        gboolean live,
                                        GError **error);
+
+/**
+ * alcove_definition_write:
+ *
+ * Writes the text to a new file, syncs it and renames it over the old one. For definition-edit.c,
+ * which has the locks. Errors: ALCOVE_ERROR_BUSY when the file was changed by somebody else since it
+ * was read; G_FILE_ERROR.
+ */
+gboolean alcove_definition_write (AlcoveDefinition *self, GError **error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "app/definition.h"
 
+#include <errno.h>
 #include <string.h>
 #include "app/definition-pci.h"
 #include "app/definition-private.h"
@@ -139,7 +140,15 @@ alcove_definition_load (const char *path, GError **error)
 }
 
 gboolean
-alcove_definition_save (AlcoveDefinition *self, GError **error)
+alcove_definition_create (AlcoveDefinition *self, GError **error)
+{
+  if (g_file_test (self->path, G_FILE_TEST_EXISTS))
+    return alcove_files_set_error (error, EEXIST, self->path, "cannot be made");
+  return alcove_definition_write (self, error);
+}
+
+gboolean
+alcove_definition_write (AlcoveDefinition *self, GError **error)
 {
   g_autofree char *text = NULL, *on_disk = NULL;
   gsize length, n_on_disk;

@@ -331,12 +331,12 @@ AlcoveDefinition *
 alcove_definition_new_from_text (const char *text, gssize length, const char *path, GError **error);
 
 /**
- * alcove_definition_save:
+ * alcove_definition_create:
  *
- * Writes the text to a new file, syncs it and renames it over the old one. Errors: ALCOVE_ERROR_BUSY
- * when the file was changed by somebody else since it was read; G_FILE_ERROR.
+ * Writes the text to a file that is not there yet, of a machine that nobody else knows: made, copied,
+ * imported. What is there is changed by an AlcoveDefinitionEdit (definition-edit.h). Errors: G_FILE_ERROR.
  */
-gboolean alcove_definition_save (AlcoveDefinition *self, GError **error);
+gboolean alcove_definition_create (AlcoveDefinition *self, GError **error);
 /* TRUE when the text differs from what was loaded or saved last. */
 gboolean alcove_definition_is_modified (AlcoveDefinition *self);
 

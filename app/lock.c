@@ -12,6 +12,7 @@
 struct _AlcoveLock
 {
   int fd;
+  struct flock range; /* what is locked */
 };
 
 /* Reads "PID WHAT\n". Both are for messages only: a stale or foreign file does no harm. */
@@ -31,11 +32,47 @@ read_holder (int fd, char what[64])
   return pid;
 }
 
-static struct flock
-whole_file (short type)
-{
-  struct flock lock = { .l_type = type, .l_whence = SEEK_SET }; /* l_len 0: to the end; l_pid 0 */
+/* Two locks in one file: the machine's is on all bytes below this one, which is the definition's. */
+#define DEFINITION_BYTE (G_GINT64_CONSTANT (1) << 62)
 
+static struct flock
+machine_range (short type)
+{
+  struct flock lock = { .l_type = type,
+                        .l_whence = SEEK_SET,
+                        .l_len = DEFINITION_BYTE }; /* l_pid 0 */
+
+  return lock;
+}
+
+static struct flock
+definition_range (short type)
+{
+  struct flock lock = {
+    .l_type = type, .l_whence = SEEK_SET, .l_start = DEFINITION_BYTE, .l_len = 1
+  };
+
+  return lock;
+}
+
+static int
+open_file (const char *folder, GError **error)
+{
+  g_autofree char *path = g_build_filename (folder, "lock", NULL);
+  int fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+  if (fd < 0)
+    (void)alcove_files_set_error (error, errno, path, "cannot be opened for locking");
+  return fd;
+}
+
+static AlcoveLock *
+lock_new (int fd, const struct flock *range)
+{
+  AlcoveLock *lock = g_new0 (AlcoveLock, 1);
+
+  lock->fd = fd;
+  lock->range = *range;
   return lock;
 }
 
@@ -44,15 +81,11 @@ alcove_lock_acquire (const char *folder, const char *what, GError **error)
 {
   g_autofree char *path = g_build_filename (folder, "lock", NULL);
   g_autofree char *text = NULL;
-  struct flock range = whole_file (F_WRLCK);
-  AlcoveLock *lock;
-  int fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  struct flock range = machine_range (F_WRLCK);
+  int fd = open_file (folder, error);
 
   if (fd < 0)
-    {
-      (void)alcove_files_set_error (error, errno, path, "cannot be opened for locking");
-      return NULL;
-    }
+    return NULL;
   if (fcntl (fd, F_OFD_SETLK, &range) < 0)
     {
       int saved = errno;
@@ -82,9 +115,33 @@ alcove_lock_acquire (const char *folder, const char *what, GError **error)
       close (fd);
       return NULL;
     }
-  lock = g_new0 (AlcoveLock, 1);
-  lock->fd = fd;
-  return lock;
+  return lock_new (fd, &range);
+}
+
+AlcoveLock *
+alcove_lock_acquire_definition (const char *folder, GError **error)
+{
+  struct flock range = definition_range (F_WRLCK);
+  int fd = open_file (folder, error);
+
+  if (fd < 0)
+    return NULL;
+  if (fcntl (fd, F_OFD_SETLK, &range) < 0)
+    {
+      int saved = errno;
+
+      close (fd);
+      if (saved == EAGAIN || saved == EACCES)
+        g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_BUSY,
+                     "Something else changes the machine in %s just now: try again when that is "
+                     "done",
+                     folder);
+      else
+        g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (saved),
+                     "The definition in %s cannot be locked: %s", folder, g_strerror (saved));
+      return NULL;
+    }
+  return lock_new (fd, &range);
 }
 
 void
@@ -95,9 +152,8 @@ alcove_lock_release (AlcoveLock *lock)
   /* Explicitly: a child that inherited the fd between fork and exec would keep it for a moment. */
   if (lock->fd >= 0)
     {
-      struct flock range = whole_file (F_UNLCK);
-
-      (void)fcntl (lock->fd, F_OFD_SETLK, &range);
+      lock->range.l_type = F_UNLCK;
+      (void)fcntl (lock->fd, F_OFD_SETLK, &lock->range);
       close (lock->fd);
     }
   g_free (lock);
@@ -107,7 +163,7 @@ static gboolean
 look (const char *folder, guint *ret_pid, char doing[64])
 {
   g_autofree char *path = g_build_filename (folder, "lock", NULL);
-  struct flock range = whole_file (F_WRLCK);
+  struct flock range = machine_range (F_WRLCK);
   gboolean held;
   int fd = open (path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 

@@ -22,6 +22,14 @@ typedef struct _AlcoveLock AlcoveLock;
  * G_FILE_ERROR.
  */
 AlcoveLock *alcove_lock_acquire (const char *folder, const char *what, GError **error);
+/**
+ * alcove_lock_acquire_definition:
+ *
+ * The lock of a machine's definition, for as long as an edit of it lasts (definition-edit.h), beside the
+ * machine's own, which alcove-vmm has while it runs. Never waits. Errors: ALCOVE_ERROR_BUSY;
+ * G_FILE_ERROR.
+ */
+AlcoveLock *alcove_lock_acquire_definition (const char *folder, GError **error);
 /* NULL is fine. */
 void alcove_lock_release (AlcoveLock *lock);
 /* ret_pid: (nullable): 0 when the holder did not say. */

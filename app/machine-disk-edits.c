@@ -63,7 +63,8 @@ save_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *canc
         name = alcove_definition_add_disk (edit->base.definition, edit->answer, TRUE, &error);
       good = name != NULL;
     }
-  alcove_edit_return (inner, good && alcove_definition_save (edit->base.definition, &error), error);
+  good = good && alcove_edit_save (&edit->base, &error);
+  alcove_edit_step (inner, &edit->base, FALSE, good, error);
 }
 
 /* ---- a new disk ---- */
@@ -138,7 +139,7 @@ add (Edit *edit, GError **error)
   name = alcove_definition_add_disk (edit->base.definition, group, edit->base.live, error);
   return name != NULL &&
          (edit->base.live || (alcove_definition_assign (edit->base.definition, error) &&
-                              alcove_definition_save (edit->base.definition, error)));
+                              alcove_edit_save (&edit->base, error)));
 }
 
 static void
@@ -153,13 +154,11 @@ add_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *cance
 {
   Edit *edit = data;
   GError *error = NULL;
-  g_autoptr (AlcoveLock) lock = NULL;
-  gboolean good =
-      alcove_edit_open (&edit->base, "changes its disks", &lock, &error) && add (edit, &error);
+  gboolean good = alcove_edit_open (&edit->base, "changes its disks", &error) && add (edit, &error);
 
   if (!good)
     take_back_image (edit);
-  alcove_edit_return (inner, good, error);
+  alcove_edit_step (inner, &edit->base, edit->base.live, good, error);
 }
 
 static void
@@ -176,6 +175,7 @@ on_plugged (GObject *source, GAsyncResult *result, gpointer user_data)
       return;
     }
   take_back_image (edit);
+  alcove_edit_end (&edit->base);
   g_task_return_error (task, error);
 }
 
@@ -238,24 +238,25 @@ drop_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *canc
 {
   Edit *edit = data;
   GError *error = NULL;
-  g_autoptr (AlcoveLock) lock = NULL;
-  gboolean good = alcove_edit_open (&edit->base, "changes its disks", &lock, &error) &&
+  gboolean good = alcove_edit_open (&edit->base, "changes its disks", &error) &&
                   alcove_definition_remove_disk (edit->base.definition, edit->name, &error) &&
-                  (edit->base.live || alcove_definition_save (edit->base.definition, &error));
+                  (edit->base.live || alcove_edit_save (&edit->base, &error));
 
-  alcove_edit_return (inner, good, error);
+  alcove_edit_step (inner, &edit->base, edit->base.live, good, error);
 }
 
 static void
 on_taken_out (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (GTask) task = user_data;
+  Edit *edit = g_task_get_task_data (task);
   GError *error = NULL;
 
   if (!alcove_machine_finish (ALCOVE_MACHINE (source), result, &error) &&
       /* Added to the file while the machine ran: there is nothing to take out. */
       !g_error_matches (error, ALCOVE_ERROR, ALCOVE_ERROR_NOT_FOUND))
     {
+      alcove_edit_end (&edit->base);
       g_task_return_error (task, error);
       return;
     }
@@ -335,13 +336,12 @@ remember_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *
   Edit *edit = data;
   g_autofree char *group = g_strconcat ("cdrom ", edit->name, NULL);
   GError *error = NULL;
-  g_autoptr (AlcoveLock) lock = NULL;
   gboolean good =
-      alcove_edit_open (&edit->base, "changes its disks", &lock, &error) &&
+      alcove_edit_open (&edit->base, "changes its disks", &error) &&
       alcove_definition_set_value (edit->base.definition, group, "file", edit->file, &error) &&
-      alcove_definition_save (edit->base.definition, &error);
+      alcove_edit_save (&edit->base, &error);
 
-  alcove_edit_return (inner, good, error);
+  alcove_edit_step (inner, &edit->base, FALSE, good, error);
 }
 
 static void

@@ -24,7 +24,7 @@ alcove_edit_clear (AlcoveEdit *edit)
 {
   g_free (edit->folder);
   g_free (edit->conf);
-  g_clear_object (&edit->definition);
+  alcove_edit_end (edit);
 }
 
 gboolean
@@ -40,13 +40,33 @@ alcove_edit_refuse_saved (GTask *task, AlcoveMachine *machine)
 }
 
 gboolean
-alcove_edit_open (AlcoveEdit *edit, const char *what, AlcoveLock **ret_lock, GError **error)
+alcove_edit_open (AlcoveEdit *edit, const char *what, GError **error)
 {
-  *ret_lock = edit->live ? NULL : alcove_lock_acquire (edit->folder, what, error);
-  if (!edit->live && *ret_lock == NULL)
-    return FALSE;
-  edit->definition = alcove_definition_load (edit->conf, error);
-  return edit->definition != NULL;
+  edit->held = alcove_definition_edit_begin (edit->folder, edit->conf, edit->live, what, error);
+  if (edit->held != NULL)
+    edit->definition = alcove_definition_edit_get_definition (edit->held);
+  return edit->held != NULL;
+}
+
+gboolean
+alcove_edit_save (AlcoveEdit *edit, GError **error)
+{
+  return alcove_definition_edit_save (edit->held, error);
+}
+
+void
+alcove_edit_end (AlcoveEdit *edit)
+{
+  g_clear_pointer (&edit->held, alcove_definition_edit_end);
+  edit->definition = NULL;
+}
+
+void
+alcove_edit_step (GTask *task, AlcoveEdit *edit, gboolean more, gboolean good, GError *error)
+{
+  if (!good || !more)
+    alcove_edit_end (edit);
+  alcove_edit_return (task, good, error);
 }
 
 void

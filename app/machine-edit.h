@@ -6,14 +6,15 @@
  * run (each a step on a thread, whose callback on the machine's context starts the next or ends the
  * task), the last of them with alcove_edit_on_saved. */
 #pragma once
-#include "app/lock.h"
+#include "app/definition-edit.h"
 #include "app/machine.h"
 
 typedef struct
 {
   char *folder, *conf;
   gboolean live;                /* the machine runs */
-  AlcoveDefinition *definition; /* edited, not saved yet; of the step that runs */
+  AlcoveDefinitionEdit *held;   /* (nullable) from open to end */
+  AlcoveDefinition *definition; /* of that: edited, not saved yet */
 } AlcoveEdit;
 
 /* FALSE: the machine has no definition that could be edited, and the task has its error. */
@@ -23,10 +24,13 @@ void alcove_edit_clear (AlcoveEdit *edit);
  * error. */
 gboolean alcove_edit_refuse_saved (GTask *task, AlcoveMachine *machine);
 
-/* In a step. Loads the definition; with the machine's lock when it is off, so that it stays so.
- * what: "changes its disks". ret_lock: (nullable result), to be released when the step is done. */
-gboolean
-alcove_edit_open (AlcoveEdit *edit, const char *what, AlcoveLock **ret_lock, GError **error);
+/* In a step. Loads the definition, with its locks. what: "changes its disks". */
+gboolean alcove_edit_open (AlcoveEdit *edit, const char *what, GError **error);
+gboolean alcove_edit_save (AlcoveEdit *edit, GError **error);
+/* Gives the locks back, before the task returns: who hears of that may go on with the next. */
+void alcove_edit_end (AlcoveEdit *edit);
+/* The end of a step; without more to come the edit ends. error: (transfer full) (nullable) */
+void alcove_edit_step (GTask *task, AlcoveEdit *edit, gboolean more, gboolean good, GError *error);
 /* error: (transfer full) (nullable) */
 void alcove_edit_return (GTask *task, gboolean good, GError *error);
 /* func gets the task data of the operation, and ends its own task; callback gets the operation's task as

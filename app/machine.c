@@ -3,6 +3,7 @@
 
 #include <glib/gstdio.h>
 #include <string.h>
+#include "app/definition-edit.h"
 #include "app/launch.h"
 #include "app/lock.h"
 #include "app/machine-private.h"
@@ -688,10 +689,26 @@ on_launched (GObject *source, GAsyncResult *result, gpointer user_data)
 static gboolean
 settle_definition (AlcoveMachine *self, GError **error)
 {
-  if (!alcove_definition_assign (self->definition, error))
+  const char *path = alcove_definition_get_path (self->definition);
+  g_autofree char *text = alcove_definition_to_text (self->definition);
+  g_autofree char *settled = NULL;
+  g_autoptr (AlcoveDefinition) copy = alcove_definition_new_from_text (text, -1, path, error);
+  AlcoveDefinitionEdit *edit;
+  gboolean good;
+
+  if (copy == NULL || !alcove_definition_assign (copy, error))
     return FALSE;
-  return !alcove_definition_is_modified (self->definition) ||
-         alcove_definition_save (self->definition, error);
+  settled = alcove_definition_to_text (copy);
+  if (strcmp (settled, text) == 0)
+    return TRUE;
+  edit = alcove_definition_edit_begin (self->folder, path, FALSE, "starts it", error);
+  good = edit != NULL &&
+         alcove_definition_assign (alcove_definition_edit_get_definition (edit), error) &&
+         alcove_definition_edit_save (edit, error);
+  alcove_definition_edit_end (edit);
+  if (good)
+    alcove_machine_reload (self);
+  return good && self->definition != NULL;
 }
 
 gboolean

@@ -212,7 +212,7 @@ add_all (Edit *edit, GError **error)
     }
   return add_mates (edit, error) &&
          (edit->base.live || (alcove_definition_assign (edit->base.definition, error) &&
-                              alcove_definition_save (edit->base.definition, error)));
+                              alcove_edit_save (&edit->base, error)));
 }
 
 static void
@@ -220,11 +220,10 @@ give_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *canc
 {
   Edit *edit = data;
   GError *error = NULL;
-  g_autoptr (AlcoveLock) lock = NULL;
-  gboolean good = alcove_edit_open (&edit->base, "changes its devices", &lock, &error) &&
-                  add_all (edit, &error);
+  gboolean good =
+      alcove_edit_open (&edit->base, "changes its devices", &error) && add_all (edit, &error);
 
-  alcove_edit_return (inner, good, error);
+  alcove_edit_step (inner, &edit->base, edit->base.live, good, error);
 }
 
 /* The machine may have chosen places; what it did not take is not written down. */
@@ -236,7 +235,8 @@ save_given_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable
   GError *error = NULL;
   gboolean good = replace_groups (edit, (const char *const *)groups, &error);
 
-  alcove_edit_return (inner, good && alcove_definition_save (edit->base.definition, &error), error);
+  good = good && alcove_edit_save (&edit->base, &error);
+  alcove_edit_step (inner, &edit->base, FALSE, good, error);
 }
 
 static void
@@ -276,6 +276,7 @@ on_plugged (GObject *source, GAsyncResult *result, gpointer user_data)
   answer = alcove_machine_add_pci_finish (ALCOVE_MACHINE (source), result, &error);
   if (answer == NULL && edit->n_done == 0)
     {
+      alcove_edit_end (&edit->base);
       g_task_return_error (task, error);
       return;
     }
@@ -395,7 +396,7 @@ remove_all (Edit *edit, GError **error)
     }
   if (!replace_groups (edit, NULL, error))
     return FALSE;
-  return edit->base.live || alcove_definition_save (edit->base.definition, error);
+  return edit->base.live || alcove_edit_save (&edit->base, error);
 }
 
 static void
@@ -403,11 +404,10 @@ take_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable *canc
 {
   Edit *edit = data;
   GError *error = NULL;
-  g_autoptr (AlcoveLock) lock = NULL;
-  gboolean good = alcove_edit_open (&edit->base, "changes its devices", &lock, &error) &&
-                  remove_all (edit, &error);
+  gboolean good =
+      alcove_edit_open (&edit->base, "changes its devices", &error) && remove_all (edit, &error);
 
-  alcove_edit_return (inner, good, error);
+  alcove_edit_step (inner, &edit->base, edit->base.live, good, error);
 }
 
 static void
@@ -415,8 +415,9 @@ save_taken_in_thread (GTask *inner, gpointer source, gpointer data, GCancellable
 {
   Edit *edit = data;
   GError *error = NULL;
+  gboolean good = alcove_edit_save (&edit->base, &error);
 
-  alcove_edit_return (inner, alcove_definition_save (edit->base.definition, &error), error);
+  alcove_edit_step (inner, &edit->base, FALSE, good, error);
 }
 
 static void
@@ -430,14 +431,18 @@ on_taken_out (GObject *source, GAsyncResult *result, gpointer user_data)
       /* Given to it while it ran: there is nothing to take out. */
       !g_error_matches (error, ALCOVE_ERROR, ALCOVE_ERROR_NOT_FOUND))
     {
+      alcove_edit_end (&edit->base);
       g_task_return_error (task, error);
       return;
     }
   g_clear_error (&error);
   if (edit->forget)
-    alcove_edit_run (task, save_taken_in_thread, alcove_edit_on_saved);
-  else
-    g_task_return_boolean (task, TRUE);
+    {
+      alcove_edit_run (task, save_taken_in_thread, alcove_edit_on_saved);
+      return;
+    }
+  alcove_edit_end (&edit->base);
+  g_task_return_boolean (task, TRUE);
 }
 
 static void
@@ -457,6 +462,7 @@ on_taken (GObject *source, GAsyncResult *result, gpointer user_data)
                                      g_object_ref (task));
   else
     {
+      alcove_edit_end (&edit->base);
       alcove_machine_reload (self);
       g_task_return_boolean (task, TRUE);
     }

@@ -42,13 +42,13 @@ find_drive (AlcoveMachine *machine, const char *name, int *ret_status)
 
 /* The next start finds what is in the drive now. */
 static gboolean
-remember (AlcoveMachine *machine, const char *name, const char *path, GError **error)
+remember (AlcoveDefinitionEdit *edit, const char *name, const char *path, GError **error)
 {
-  AlcoveDefinition *definition = alcove_machine_get_definition (machine);
   g_autofree char *group = g_strconcat ("cdrom ", name, NULL);
 
-  return alcove_definition_set_value (definition, group, "file", path, error) &&
-         alcove_definition_save (definition, error);
+  return alcove_definition_set_value (alcove_definition_edit_get_definition (edit), group, "file",
+                                      path, error) &&
+         alcove_definition_edit_save (edit, error);
 }
 
 /* path: NULL to take out. */
@@ -57,15 +57,16 @@ set_medium (Cli *cli, AlcoveMachine *machine, const char *drive, const char *pat
 {
   int status = ALCOVE_EXIT_FAILED;
   const AlcoveDiskConfig *config = find_drive (machine, drive, &status);
+  g_autoptr (AlcoveDefinitionEdit) edit = NULL;
   g_autofree char *name = NULL;
   g_autoptr (GAsyncResult) result = NULL;
   GError *error = NULL;
 
   if (config == NULL)
     return status;
-  /* The edit below makes the structs anew. */
   name = g_strdup (config->base.name);
-  if (!alcove_machine_can_change_medium (machine, name, &error))
+  if (!alcove_machine_can_change_medium (machine, name, &error) ||
+      (edit = cli_begin_edit (machine, "changes its media", &error)) == NULL)
     return cli_fail (cli, error);
   if (alcove_machine_is_active (machine))
     {
@@ -74,7 +75,7 @@ set_medium (Cli *cli, AlcoveMachine *machine, const char *drive, const char *pat
       if (!alcove_machine_finish (machine, result, &error))
         return cli_fail (cli, error);
     }
-  return remember (machine, name, path, &error) ? ALCOVE_EXIT_DONE : cli_fail (cli, error);
+  return remember (edit, name, path, &error) ? ALCOVE_EXIT_DONE : cli_fail (cli, error);
 }
 
 int

@@ -4,8 +4,8 @@
 #include <json-glib/json-glib.h>
 #include "app/cli/cli.h"
 #include "app/clone.h"
+#include "app/definition-edit.h"
 #include "app/library.h"
-#include "app/lock.h"
 
 typedef struct _Cli Cli;
 
@@ -87,12 +87,10 @@ void cli_say (const char *format, ...) G_GNUC_PRINTF (1, 2);
 void cli_on_ready (GObject *source, GAsyncResult *result, gpointer user_data);
 void cli_wait (GAsyncResult **result);
 
-/* A definition of our own to edit; with the lock while the machine does not run, so that it stays so.
- * what: "changes its disks". A machine that is saved is refused. (transfer full) (nullable) */
-AlcoveDefinition *cli_open_definition (AlcoveMachine *machine,
-                                       const char *what,
-                                       AlcoveLock **ret_lock,
-                                       GError **error);
+/* An edit of its definition; the machine follows when it runs. what: as for alcove_definition_edit_begin. */
+AlcoveDefinitionEdit *cli_begin_edit (AlcoveMachine *machine, const char *what, GError **error);
+/* The same for its devices: a machine that is saved is refused. */
+AlcoveDefinitionEdit *cli_edit_devices (AlcoveMachine *machine, const char *what, GError **error);
 /* alcove_machine_remove_disk_async, alcove_machine_remove_pci_async */
 typedef void (*CliRemoveFunc) (AlcoveMachine *machine,
                                const char *name,

@@ -178,6 +178,22 @@ cli_get_library (Cli *cli)
   return cli->library;
 }
 
+AlcoveDefinitionEdit *
+cli_begin_edit (AlcoveMachine *machine, const char *what, GError **error)
+{
+  AlcoveDefinition *shown = alcove_machine_get_definition (machine);
+
+  if (shown == NULL)
+    {
+      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID, "%s",
+                   alcove_machine_get_error (machine));
+      return NULL;
+    }
+  return alcove_definition_edit_begin (alcove_machine_get_folder (machine),
+                                       alcove_definition_get_path (shown),
+                                       alcove_machine_is_active (machine), what, error);
+}
+
 AlcoveMachine *
 cli_find (Cli *cli, const char *what, int *ret_status)
 {
@@ -278,21 +294,9 @@ cli_machine_to_json (AlcoveMachine *machine)
   return object;
 }
 
-AlcoveDefinition *
-cli_open_definition (AlcoveMachine *machine,
-                     const char *what,
-                     AlcoveLock **ret_lock,
-                     GError **error)
+AlcoveDefinitionEdit *
+cli_edit_devices (AlcoveMachine *machine, const char *what, GError **error)
 {
-  AlcoveDefinition *shown = alcove_machine_get_definition (machine);
-
-  *ret_lock = NULL;
-  if (shown == NULL)
-    {
-      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID, "%s",
-                   alcove_machine_get_error (machine));
-      return NULL;
-    }
   if (alcove_machine_get_state (machine) == ALCOVE_MACHINE_SAVED)
     {
       g_set_error (
@@ -302,13 +306,7 @@ cli_open_definition (AlcoveMachine *machine,
           alcove_machine_get_name (machine));
       return NULL;
     }
-  if (!alcove_machine_is_active (machine))
-    {
-      *ret_lock = alcove_lock_acquire (alcove_machine_get_folder (machine), what, error);
-      if (*ret_lock == NULL)
-        return NULL;
-    }
-  return alcove_definition_load (alcove_definition_get_path (shown), error);
+  return cli_begin_edit (machine, what, error);
 }
 
 gboolean

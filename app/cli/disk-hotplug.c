@@ -103,23 +103,19 @@ static gboolean
 add (AlcoveMachine *machine, const NewDisk *disk, char **ret_name, GError **error)
 {
   gboolean live = alcove_machine_is_active (machine);
-  AlcoveLock *lock = NULL;
-  g_autoptr (AlcoveDefinition) definition =
-      cli_open_definition (machine, "changes its disks", &lock, error);
+  g_autoptr (AlcoveDefinitionEdit) edit = cli_edit_devices (machine, "changes its disks", error);
+  AlcoveDefinition *definition;
   g_autofree char *text = NULL;
-  gboolean ok = FALSE;
 
-  if (definition != NULL)
-    {
-      text = describe (disk, definition);
-      *ret_name = alcove_definition_add_disk (definition, text, live, error);
-      ok = *ret_name != NULL &&
-           (live ? plug_in (machine, definition, *ret_name, error)
-                 : alcove_definition_assign (definition, error)) &&
-           alcove_definition_save (definition, error);
-    }
-  alcove_lock_release (lock);
-  return ok;
+  if (edit == NULL)
+    return FALSE;
+  definition = alcove_definition_edit_get_definition (edit);
+  text = describe (disk, definition);
+  *ret_name = alcove_definition_add_disk (definition, text, live, error);
+  return *ret_name != NULL &&
+         (live ? plug_in (machine, definition, *ret_name, error)
+               : alcove_definition_assign (definition, error)) &&
+         alcove_definition_edit_save (edit, error);
 }
 
 int
@@ -170,17 +166,14 @@ static gboolean
 drop (AlcoveMachine *machine, const char *name, gboolean force, guint seconds, GError **error)
 {
   gboolean live = alcove_machine_is_active (machine);
-  AlcoveLock *lock = NULL;
-  g_autoptr (AlcoveDefinition) definition =
-      cli_open_definition (machine, "changes its disks", &lock, error);
-  gboolean ok;
+  g_autoptr (AlcoveDefinitionEdit) edit = cli_edit_devices (machine, "changes its disks", error);
 
-  ok = definition != NULL && alcove_definition_remove_disk (definition, name, error) &&
-       (!live ||
-        cli_take_out (machine, alcove_machine_remove_disk_async, name, force, seconds, error)) &&
-       alcove_definition_save (definition, error);
-  alcove_lock_release (lock);
-  return ok;
+  return edit != NULL &&
+         alcove_definition_remove_disk (alcove_definition_edit_get_definition (edit), name,
+                                        error) &&
+         (!live ||
+          cli_take_out (machine, alcove_machine_remove_disk_async, name, force, seconds, error)) &&
+         alcove_definition_edit_save (edit, error);
 }
 
 int

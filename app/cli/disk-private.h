@@ -4,6 +4,7 @@
 #include <signal.h>
 #include "app/cli/cli-private.h"
 #include "app/disk-tools.h"
+#include "app/lock.h"
 
 /* An image: FILE with --format, NAME DISK, or NAME alone for a machine with one disk. */
 typedef struct

@@ -209,33 +209,30 @@ static gboolean
 detach_card (
     AlcoveMachine *machine, const char *text, gboolean force, guint seconds, GError **error)
 {
-  gboolean live = alcove_machine_is_active (machine), ok = FALSE;
-  AlcoveLock *lock = NULL;
-  g_autoptr (AlcoveDefinition) definition =
-      cli_open_definition (machine, "changes its devices", &lock, error);
-  const AlcovePciConfig *pci = NULL;
+  gboolean live = alcove_machine_is_active (machine);
+  g_autoptr (AlcoveDefinitionEdit) edit = cli_edit_devices (machine, "changes its devices", error);
+  AlcoveDefinition *definition;
+  const AlcovePciConfig *pci;
+  g_autofree char *name = NULL;
 
-  if (definition != NULL)
+  if (edit == NULL)
+    return FALSE;
+  definition = alcove_definition_edit_get_definition (edit);
+  pci = alcove_definition_find_pci (definition, text);
+  if (pci == NULL)
+    pci = alcove_definition_find_pci_host (definition, text);
+  if (pci == NULL)
     {
-      pci = alcove_definition_find_pci (definition, text);
-      if (pci == NULL)
-        pci = alcove_definition_find_pci_host (definition, text);
-      if (pci == NULL)
-        g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_NOT_FOUND,
-                     "The machine has no device “%s” of the host: alcove show lists its devices",
-                     text);
+      g_set_error (error, ALCOVE_ERROR, ALCOVE_ERROR_NOT_FOUND,
+                   "The machine has no device “%s” of the host: alcove show lists its devices",
+                   text);
+      return FALSE;
     }
-  if (pci != NULL)
-    {
-      g_autofree char *name = g_strdup (pci->base.name);
-
-      ok = drop_slot (definition, pci, error) &&
-           (!live ||
-            cli_take_out (machine, alcove_machine_remove_pci_async, name, force, seconds, error)) &&
-           alcove_definition_save (definition, error);
-    }
-  alcove_lock_release (lock);
-  return ok;
+  name = g_strdup (pci->base.name);
+  return drop_slot (definition, pci, error) &&
+         (!live ||
+          cli_take_out (machine, alcove_machine_remove_pci_async, name, force, seconds, error)) &&
+         alcove_definition_edit_save (edit, error);
 }
 
 int

@@ -74,7 +74,7 @@ prepare (Run *run, GError **error)
       return FALSE;
     }
   return alcove_definition_assign (run->definition, error) &&
-         alcove_definition_save (run->definition, error);
+         alcove_definition_create (run->definition, error);
 }
 
 static gboolean

@@ -314,7 +314,7 @@ fill_folder (const AlcoveImport *import,
   /* What is wrong with it is named before gigabytes are copied. */
   definition = alcove_definition_new_from_text (text, -1, path, error);
   if (definition == NULL || !alcove_definition_assign (definition, error) ||
-      !alcove_definition_save (definition, error))
+      !alcove_definition_create (definition, error))
     return FALSE;
   for (guint i = 0; i < import->disks->len; i++)
     {

@@ -9,6 +9,7 @@
 #include "app/cli/run-options.h"
 #include "app/definition.h"
 #include "app/keys.h"
+#include "app/lock.h"
 #include "app/suggest.h"
 
 static char *last_out, *last_err;
@@ -502,6 +503,7 @@ test_cd (void)
   g_autofree char *iso = g_build_filename (app_dirs_root, "a.iso", NULL);
   g_autofree char *insert = g_strdup_printf ("cd insert tower tray %s", iso);
   g_autofree char *text = NULL, *with_drives = NULL, *notes = NULL;
+  AlcoveLock *lock;
 
   g_assert_true (g_file_set_contents (iso, "x", 1, NULL));
   g_assert_cmpint (run ("create Tower --no-disk"), ==, 0);
@@ -518,10 +520,23 @@ test_cd (void)
   assert_in (last_err, "no file /nowhere.iso");
   g_assert_cmpint (run (insert), ==, 0);
   assert_medium (folder, "tray", iso);
+  /* Somebody else edits it just now. */
+  lock = alcove_lock_acquire_definition (folder, NULL);
+  g_assert_nonnull (lock);
+  g_assert_cmpint (run ("cd eject tower tray"), !=, 0);
+  assert_in (last_err, "try again");
+  alcove_lock_release (lock);
+  assert_medium (folder, "tray", iso);
   g_assert_cmpint (run ("cd eject tower tray"), ==, 0);
   assert_medium (folder, "tray", NULL);
 
   g_assert_cmpint (run ("start tower"), ==, 0);
+  lock = alcove_lock_acquire_definition (folder, NULL);
+  g_assert_nonnull (lock);
+  g_assert_cmpint (run (insert), !=, 0);
+  assert_in (last_err, "try again");
+  alcove_lock_release (lock);
+  assert_medium (folder, "tray", NULL);
   g_assert_cmpint (run (insert), ==, 0);
   assert_medium (folder, "tray", iso);
   g_assert_cmpint (run ("cd eject tower locked"), ==, 4);

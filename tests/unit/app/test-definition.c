@@ -620,15 +620,19 @@ test_save (void)
   g_assert_false (alcove_definition_is_modified (one));
   g_assert_true (alcove_definition_set_value (one, "machine", "cpus", "3", &error));
   g_assert_true (alcove_definition_is_modified (one));
-  g_assert_true (alcove_definition_save (one, &error));
+  g_assert_true (alcove_definition_write (one, &error));
   g_assert_false (alcove_definition_is_modified (one));
   g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
   g_assert_cmpstr (text, ==, "# keep me\n" MACHINE "cpus = 3\n");
 
   /* The other one did not see that. */
   g_assert_true (alcove_definition_set_value (two, "machine", "cpus", "4", &error));
-  g_assert_false (alcove_definition_save (two, &error));
+  g_assert_false (alcove_definition_write (two, &error));
   g_assert_error (error, ALCOVE_ERROR, ALCOVE_ERROR_BUSY);
+  g_clear_error (&error);
+  /* What is there is not made anew. */
+  g_assert_false (alcove_definition_create (one, &error));
+  g_assert_error (error, G_FILE_ERROR, G_FILE_ERROR_EXIST);
   g_clear_error (&error);
   g_assert_null (alcove_definition_load (app_dirs_root, &error));
   g_assert_error (error, ALCOVE_ERROR, ALCOVE_ERROR_INVALID);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "app-dirs.h"
 #include "app/control.h"
+#include "app/definition-edit.h"
 #include "app/launch.h"
 #include "app/lock.h"
 #include "app/picture.h"
@@ -402,6 +403,59 @@ test_lock (void)
 }
 
 static void
+test_edit (void)
+{
+  static const char text[] =
+      "[machine]\nname=Edited\nmemory=64\nuuid=6d0d1ce4-6d0d-4c11-9a6e-000000000001\n";
+  g_autoptr (GError) error = NULL;
+  g_autofree char *folder = g_build_filename (app_dirs_root, "edited", NULL);
+  g_autofree char *conf = g_build_filename (folder, ALCOVE_DEFINITION_FILE, NULL);
+  g_autofree char *saved = NULL;
+  AlcoveLock *lock;
+  AlcoveDefinitionEdit *edit;
+
+  g_assert_cmpint (g_mkdir (folder, 0700), ==, 0);
+  g_assert_null (alcove_definition_edit_begin (folder, conf, FALSE, "tests it", &error));
+  g_assert_error (error, G_FILE_ERROR, G_FILE_ERROR_NOENT);
+  g_clear_error (&error);
+  g_assert_true (g_file_set_contents (conf, text, -1, NULL));
+
+  /* One at a time; and the machine stays off. */
+  edit = alcove_definition_edit_begin (folder, conf, FALSE, "tests it", &error);
+  g_assert_no_error (error);
+  g_assert_true (alcove_lock_is_held (folder, NULL));
+  g_assert_null (alcove_definition_edit_begin (folder, conf, TRUE, "also", &error));
+  g_assert_error (error, ALCOVE_ERROR, ALCOVE_ERROR_BUSY);
+  g_clear_error (&error);
+  g_assert_null (alcove_lock_acquire (folder, ALCOVE_LOCK_RUNS, &error));
+  g_assert_error (error, ALCOVE_ERROR, ALCOVE_ERROR_BUSY);
+  g_clear_error (&error);
+  g_assert_true (alcove_definition_set_value (alcove_definition_edit_get_definition (edit),
+                                              "machine", "cpus", "2", &error));
+  g_assert_true (alcove_definition_edit_save (edit, &error));
+  alcove_definition_edit_end (edit);
+  g_assert_false (alcove_lock_is_held (folder, NULL));
+  g_assert_true (g_file_get_contents (conf, &saved, NULL, NULL));
+  g_assert_nonnull (strstr (saved, "cpus"));
+
+  /* A machine that runs has its own lock; one that ended, and is used by another, is not written. */
+  lock = alcove_lock_acquire (folder, ALCOVE_LOCK_RUNS, &error);
+  g_assert_null (alcove_definition_edit_begin (folder, conf, FALSE, "tests it", &error));
+  g_assert_error (error, ALCOVE_ERROR, ALCOVE_ERROR_BUSY);
+  g_clear_error (&error);
+  edit = alcove_definition_edit_begin (folder, conf, TRUE, "tests it", &error);
+  g_assert_no_error (error);
+  g_assert_true (alcove_definition_edit_save (edit, &error));
+  alcove_lock_release (lock);
+  lock = alcove_lock_acquire (folder, "reverts it", &error);
+  g_assert_false (alcove_definition_edit_save (edit, &error));
+  g_assert_error (error, ALCOVE_ERROR, ALCOVE_ERROR_BUSY);
+  g_assert_nonnull (strstr (error->message, "reverts it"));
+  alcove_definition_edit_end (edit);
+  alcove_lock_release (lock);
+}
+
+static void
 test_ready_line (void)
 {
   static const char *const bad[] = {
@@ -439,6 +493,7 @@ main (int argc, char **argv)
   g_test_add_func ("/machine/invalid", test_invalid);
   g_test_add_func ("/library/order-and-find", test_library_order_and_find);
   g_test_add_func ("/lock", test_lock);
+  g_test_add_func ("/edit", test_edit);
   g_test_add_func ("/launch/ready-line", test_ready_line);
   status = g_test_run ();
   app_dirs_finish ();
