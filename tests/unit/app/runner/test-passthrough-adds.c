@@ -155,6 +155,7 @@ runner_pci_free (gpointer data)
 {
   RunnerPci *pci = data;
 
+  g_free (pci->host);
   g_free (pci->name);
   g_free (pci);
 }
@@ -178,6 +179,7 @@ runner_passthrough_make (RunnerMachine *self, const AlcovePciConfig *config, GEr
   g_assert_cmpstr (driver, ==, "vfio-pci");
   g_assert_true (runner_passthrough_get_card (self, config, error)); /* asks nobody any more */
   pci = g_new0 (RunnerPci, 1);
+  pci->host = g_strdup (config->host);
   pci->name = g_strdup (config->base.name);
   pci->address = config->base.address;
   pci->device = vmm_device_new (&fake_device_ops, config->base.name);
@@ -708,6 +710,30 @@ test_meanwhile (Fixture *f, gconstpointer data)
   g_assert_true (alcove_definition_remove_pci (f->machine.definition, "gpu", NULL));
 }
 
+/* What was got for one slot, and sits in two: the host has all of it again when both are empty. */
+static void
+test_two_slots (Fixture *f, gconstpointer data)
+{
+  GAsyncResult *result = NULL;
+  g_autofree char *driver = NULL, *ledger = NULL;
+
+  begin_add (f, &result);
+  tell_polkit (f, POLKIT_YES);
+  expect (f->client, &result, NULL, "[pci gpu]");
+  runner_passthrough_find (&f->machine, "gpu.1")->address.bus = 7;
+  call (f->other, "RemovePci", remove_args ("gpu", "force"), NULL, "()");
+  g_assert_cmpuint (f->machine.pcis->len, ==, 1);
+  driver = fake_kernel_dup_driver (&f->k, FAKE_GPU);
+  ledger = fake_kernel_dup_ledger (&f->k);
+  g_assert_cmpstr (driver, ==, "vfio-pci");
+  g_assert_nonnull (strstr (ledger, FAKE_GPU));
+  call (f->other, "RemovePci", remove_args ("gpu.1", "force"), NULL, "()");
+  wait_unchanged (f);
+  /* The definition could not be without its function 0 before. */
+  (void)alcove_definition_remove_pci (f->machine.definition, "gpu.1", NULL);
+  (void)alcove_definition_remove_pci (f->machine.definition, "gpu", NULL);
+}
+
 /* ---- this program as the helper that the bus starts ---- */
 
 static void
@@ -759,6 +785,7 @@ main (int argc, char **argv)
     { "/passthrough-adds/end", test_end },
     { "/passthrough-adds/held", test_held },
     { "/passthrough-adds/meanwhile", test_meanwhile },
+    { "/passthrough-adds/two-slots", test_two_slots },
   };
   g_autofree char *daemon = g_find_program_in_path ("dbus-daemon");
 
