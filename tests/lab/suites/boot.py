@@ -27,7 +27,7 @@ def check_boot(suite, what, guest, cpus, seconds):
 
 
 def direct(suite):
-    kernel = image('kernel')
+    kernel = image('vmlinuz')
     ramdisk = suite.initrd('report', 'guest report\n')
     peer_messages = set()
 
