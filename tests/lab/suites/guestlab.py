@@ -88,6 +88,7 @@ class Suite:
     def case(self, what, function, *args):
         """A group of checks; an exception in it is one failed check."""
         begin = time.monotonic()
+        print(f'# {what} begins', flush=True)       # when the time is over, the log says where
         try:
             function(*args)
         except Exception as e:  # noqa: BLE001 - the suite goes on
