@@ -279,6 +279,7 @@ gboolean
 runner_passthrough_make_all (RunnerMachine *self, GError **error)
 {
   guint n;
+  guint64 used = 0;
   const AlcovePciConfig *const *pcis = alcove_definition_get_pcis (self->definition, &n);
 
   for (guint i = 0; i < n; i++)
@@ -288,7 +289,13 @@ runner_passthrough_make_all (RunnerMachine *self, GError **error)
       if (pci == NULL || !runner_passthrough_offer_graphics (self, pci, error))
         return FALSE;
     }
-  return runner_passthrough_check_space (self, error);
+  if (!runner_passthrough_check_space (self, error))
+    return FALSE;
+  for (guint i = 0; i < self->pcis->len; i++)
+    used +=
+        vfio_pci_get_window_size (((const RunnerPci *)g_ptr_array_index (self->pcis, i))->device);
+  q35_board_reserve_for_hotplug (self->board, used);
+  return TRUE;
 }
 
 void

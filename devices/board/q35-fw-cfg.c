@@ -3,6 +3,7 @@
 #include "devices/board/q35-private.h"
 
 #include "devices/board/q35-acpi.h"
+#include "devices/board/root-port.h"
 #include "devices/storage/ahci.h"
 #include "vmm/boot/e820.h"
 #include "vmm/vm.h"
@@ -17,6 +18,12 @@
 #define AMD_HOLE G_GUINT64_CONSTANT (0xfd00000000)
 #define ONE_TIB  (G_GUINT64_CONSTANT (1) << 40)
 #define ONE_GIB  (G_GUINT64_CONSTANT (1) << 30)
+#define MIB      (G_GUINT64_CONSTANT (1) << 20)
+
+#define EDK2_CLASSIC (32 * ONE_GIB)
+/* For hot-plug: behind a port at most, and below 4 GiB behind all. */
+#define RESERVE_MAX  (128 * ONE_GIB)
+#define RESERVE_LOW  (256u << 20)
 
 /* The 64-bit window has to contain what the firmware chooses: OVMF takes the top of the guest's
  * physical addresses, SeaBIOS goes upwards from the end of RAM. AMD's hole below 1 TiB is no
@@ -46,6 +53,29 @@ q35_board_get_bar_space (Q35Board *board)
   if (board->config.firmware == Q35_FIRMWARE_UEFI)
     return MIN (window.length, G_GUINT64_CONSTANT (1) << (MIN (bits, 46) - 3));
   return window.length;
+}
+
+void
+q35_board_reserve_for_hotplug (Q35Board *board, guint64 used)
+{
+  guint64 space = q35_board_get_bar_space (board), part;
+  guint n = board->config.n_root_ports;
+  guint32 memory;
+
+  if (board->config.firmware != Q35_FIRMWARE_UEFI || n == 0)
+    return;
+  /* edk2 believes 41 bits and more, and Intel's 39; else its window has 32 GiB. */
+  if (board->config.phys_bits < 41 && board->config.phys_bits != 39)
+    space = MIN (space, EDK2_CLASSIC);
+  part = space > used ? (space - used) / 2 / n : 0;
+  part = MIN (part, RESERVE_MAX);
+  while ((part & (part - 1)) != 0)
+    part &= part - 1;
+  memory = RESERVE_LOW / MAX (n, 8);
+  while ((memory & (memory - 1)) != 0)
+    memory &= memory - 1;
+  for (guint i = 0; i < n; i++)
+    pcie_root_port_set_reserve (board->ports[i], memory, part >= MIB ? part : G_MAXUINT64);
 }
 
 void

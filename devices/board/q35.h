@@ -68,10 +68,16 @@ void q35_board_free (Q35Board *board);
 PciBus *q35_board_get_root_bus (Q35Board *board);
 /* (nullable) The AHCI controller, for drives. */
 VmmDevice *q35_board_get_sata (Q35Board *board);
-/* n: 0..n_root_ports-1. The bus behind a root port. */
 /* Bytes above 4 GiB that firmware and kernels can give to 64-bit BARs together: by the width of the
  * guest's physical addresses, and by what UEFI firmware takes of it. */
 guint64 q35_board_get_bar_space (Q35Board *board);
+/* Has UEFI firmware leave address space behind each empty root port, so that a card with much memory
+ * of its own can come while the guest runs: half of what the used bytes of the cards that are there
+ * leave of q35_board_get_bar_space, in equal parts. Other guests have their own rule: systems that
+ * SeaBIOS starts may know no addresses above 4 GiB, where such a reserve would push everything, and
+ * Linux gives out windows anew. Before the guest runs; control thread. */
+void q35_board_reserve_for_hotplug (Q35Board *board, guint64 used);
+/* n: 0..n_root_ports-1. The bus behind a root port. */
 PciBus *q35_board_get_port_bus (Q35Board *board, guint n);
 /* A free slot on the root bus, or -1. */
 int q35_board_find_free_slot (Q35Board *board);

@@ -13,7 +13,10 @@ typedef struct
   struct
   {
     PciBus *bus;
-    guint cap;         /* PCI Express capability */
+    guint cap; /* PCI Express capability */
+    guint reserve_cap;
+    guint32 reserve_memory; /* bytes; G_MAXUINT32, G_MAXUINT64: none asked for */
+    guint64 reserve_prefetchable;
     guint16 slotctl;   /* as before the last write */
     gboolean asserted; /* hot-plug interrupt condition */
     void (*ejected) (gpointer user_data);
@@ -26,6 +29,18 @@ typedef struct
 /* Linux (pciehp) rests for a second after it has switched a slot off, and then drops what the slot
  * said in between: a card that comes in that second would wait for ever. */
 #define ROUSE_NS (3 * VMM_NSEC_PER_SEC)
+
+/* The capability by which firmware learns how much address space to leave behind the port for what
+ * comes later: that of QEMU's bridges (docs/pcie_pci_bridge.txt there), which SeaBIOS and OVMF look
+ * for at this vendor's ports. Vendor specific, 32 bytes, all values little endian:
+ *   2  1  length           8   8  I/O, bytes
+ *   3  1  type, 1          16  4  memory          24  8  prefetchable memory, 64 bit
+ *   4  4  buses            20  4  prefetchable memory, 32 bit (only one of the two)
+ * All ones: the firmware's own rule. */
+#define RESERVE_LENGTH          32u
+#define RESERVE_TYPE            1u
+#define RESERVE_MEMORY          16u
+#define RESERVE_PREFETCHABLE_64 24u
 
 #define SLOT_EVENTS                                                                                \
   (PCI_EXP_SLTSTA_ABP | PCI_EXP_SLTSTA_PFD | PCI_EXP_SLTSTA_MRLSC | PCI_EXP_SLTSTA_PDC |           \
@@ -78,6 +93,34 @@ occupied (RootPort *port)
     if (pci_bus_find (port->host.bus, function) != NULL)
       return TRUE;
   return FALSE;
+}
+
+/* A card that is there says itself what it needs; a reserve on top would be in the way of one whose
+ * memory must lie below 4 GiB. PCI lock held. */
+static void
+update_reserve (RootPort *port)
+{
+  gboolean empty = !occupied (port);
+  guint32 memory = empty ? port->host.reserve_memory : G_MAXUINT32;
+  guint64 prefetchable = empty ? port->host.reserve_prefetchable : G_MAXUINT64;
+  guint cap = port->host.reserve_cap;
+
+  pci_device_set_config (&port->parent, cap + RESERVE_MEMORY, 4, memory);
+  pci_device_set_config (&port->parent, cap + RESERVE_PREFETCHABLE_64, 4, (guint32)prefetchable);
+  pci_device_set_config (&port->parent, cap + RESERVE_PREFETCHABLE_64 + 4, 4,
+                         (guint32)(prefetchable >> 32));
+}
+
+void
+pcie_root_port_set_reserve (PciDevice *device, guint32 memory, guint64 prefetchable)
+{
+  RootPort *port = (RootPort *)device;
+
+  pci_bus_lock_config (port->host.bus);
+  port->host.reserve_memory = memory;
+  port->host.reserve_prefetchable = prefetchable;
+  update_reserve (port);
+  pci_bus_unlock_config (port->host.bus);
 }
 
 /* A card sits in a slot whose power the guest has switched off. PCI lock held. */
@@ -257,8 +300,23 @@ root_port_reset (VmmDevice *device, VmmResetKind kind)
   port->host.slotctl =
       (guint16)pci_device_get_config (&port->parent, port->host.cap + PCI_EXP_SLTCTL, 2);
   set_presence (port, occupied (port), FALSE);
+  update_reserve (port);
   update_interrupt (port);
   pci_bus_unlock_config (port->host.bus);
+}
+
+static void
+add_reserve (RootPort *port)
+{
+  guint cap = pci_device_add_capability (&port->parent, PCI_CAP_ID_VNDR, RESERVE_LENGTH);
+
+  port->host.reserve_cap = cap;
+  port->host.reserve_memory = G_MAXUINT32;
+  port->host.reserve_prefetchable = G_MAXUINT64;
+  pci_device_set_config (&port->parent, cap + 2, 1, RESERVE_LENGTH);
+  pci_device_set_config (&port->parent, cap + 3, 1, RESERVE_TYPE);
+  for (guint i = 4; i < RESERVE_LENGTH; i += 4)
+    pci_device_set_config (&port->parent, cap + i, 4, G_MAXUINT32);
 }
 
 static gboolean
@@ -307,6 +365,7 @@ root_port_realize (VmmDevice *device, VmmMachine *machine, GError **error)
                         PCI_EXP_RTCTL_SECEE | PCI_EXP_RTCTL_SENFEE | PCI_EXP_RTCTL_SEFEE |
                             PCI_EXP_RTCTL_PMEIE);
   pci_device_set_config_hooks (pci, NULL, config_written);
+  add_reserve (port);
 
   port->host.clock = vmm_machine_get_clock (machine);
   port->host.rouse =

@@ -11,6 +11,10 @@ extern const VmmDeviceOps pcie_root_port_ops;
 /* What the slot's link shows: speed as in the link status register (1: 2.5 GT/s ...), width in
  * lanes; 1, 1 is an empty slot's. Thread: any. */
 void pcie_root_port_set_link (PciDevice *device, guint speed, guint width);
+/* What firmware is to leave free behind the port, while it is empty at a reset, for a card that comes
+ * later: bytes of memory below 4 GiB and of prefetchable memory above. G_MAXUINT32, G_MAXUINT64: what
+ * the firmware thinks right. Thread: control. */
+void pcie_root_port_set_reserve (PciDevice *port, guint32 memory, guint64 prefetchable);
 PciBus *pcie_root_port_get_bus (PciDevice *port);
 /* A driver of the guest hears the slot's events; without one a button is pressed in vain. */
 gboolean pcie_root_port_is_heard (PciDevice *port);

@@ -9,7 +9,8 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-#define LPC 0x1f
+#define LPC       0x1f
+#define PORT_SLOT 0x1c
 
 typedef struct
 {
@@ -674,6 +675,80 @@ test_boot_order (void)
   tear_down (&f);
 }
 
+/* The vendor's capability of type 1 behind a port's other ones. */
+static guint
+find_reserve (Fixture *f, guint function)
+{
+  PciBus *root = q35_board_get_root_bus (f->board);
+  guint devfn = PORT_SLOT << 3 | function;
+  guint at = pci_bus_config_read (root, 0, devfn, 0x34, 1);
+
+  while (at != 0 && (pci_bus_config_read (root, 0, devfn, at, 1) != 0x09 ||
+                     pci_bus_config_read (root, 0, devfn, at + 3, 1) != 1))
+    at = pci_bus_config_read (root, 0, devfn, at + 1, 1);
+  g_assert_cmpuint (at, !=, 0);
+  g_assert_cmpuint (pci_bus_config_read (root, 0, devfn, at + 2, 1), ==, 32);
+  return at;
+}
+
+static guint64
+read_reserve (Fixture *f, guint function, guint offset, guint size)
+{
+  PciBus *root = q35_board_get_root_bus (f->board);
+  guint devfn = PORT_SLOT << 3 | function, at = find_reserve (f, function) + offset;
+  guint64 low = pci_bus_config_read (root, 0, devfn, at, 4);
+
+  return size == 4 ? low : low | (guint64)pci_bus_config_read (root, 0, devfn, at + 4, 4) << 32;
+}
+
+/* What UEFI firmware is asked to leave behind empty ports, of its window of 32 GiB. */
+static void
+test_reserve (void)
+{
+  VmmDevice *device = vmm_device_new (&pcie_root_port_ops, "plugged");
+  Fixture f;
+
+  set_up_with (&f, Q35_FIRMWARE_UEFI, 64 << 20, 4);
+  g_assert_cmphex (read_reserve (&f, 0, 24, 8), ==, G_MAXUINT64);
+  g_assert_cmphex (read_reserve (&f, 0, 16, 4), ==, G_MAXUINT32);
+  q35_board_reserve_for_hotplug (f.board, 0);
+  g_assert_cmphex (read_reserve (&f, 3, 24, 8), ==, G_GUINT64_CONSTANT (4) << 30);
+  g_assert_cmphex (read_reserve (&f, 3, 16, 4), ==, 32 << 20);
+  /* Buses, I/O, and of the two prefetchable ones the other: the firmware's rule. */
+  g_assert_cmphex (read_reserve (&f, 3, 4, 4), ==, G_MAXUINT32);
+  g_assert_cmphex (read_reserve (&f, 3, 8, 8), ==, G_MAXUINT64);
+  g_assert_cmphex (read_reserve (&f, 3, 20, 4), ==, G_MAXUINT32);
+  /* Cards that are there take their part first. */
+  q35_board_reserve_for_hotplug (f.board, G_GUINT64_CONSTANT (17) << 30);
+  g_assert_cmphex (read_reserve (&f, 3, 24, 8), ==, G_GUINT64_CONSTANT (1) << 30);
+  q35_board_reserve_for_hotplug (f.board, G_GUINT64_CONSTANT (1) << 40);
+  g_assert_cmphex (read_reserve (&f, 3, 24, 8), ==, G_MAXUINT64);
+  q35_board_reserve_for_hotplug (f.board, 0);
+
+  /* A port with a card asks for nothing more, from the next reset on. */
+  vmm_device_set_pointer (device, "bus", q35_board_get_port_bus (f.board, 1), NULL);
+  harness_realize (f.h, device);
+  vmm_machine_reset_devices (f.h->machine, VMM_RESET_WARM);
+  g_assert_cmphex (read_reserve (&f, 1, 24, 8), ==, G_MAXUINT64);
+  g_assert_cmphex (read_reserve (&f, 1, 16, 4), ==, G_MAXUINT32);
+  g_assert_cmphex (read_reserve (&f, 2, 24, 8), ==, G_GUINT64_CONSTANT (4) << 30);
+  vmm_device_unrealize (device);
+  vmm_device_free (device);
+  vmm_machine_reset_devices (f.h->machine, VMM_RESET_WARM);
+  g_assert_cmphex (read_reserve (&f, 1, 24, 8), ==, G_GUINT64_CONSTANT (4) << 30);
+  /* The guest cannot write it. */
+  pci_bus_config_write (q35_board_get_root_bus (f.board), 0, PORT_SLOT << 3 | 2,
+                        find_reserve (&f, 2) + 24, 4, 0x12345678);
+  g_assert_cmphex (read_reserve (&f, 2, 24, 8), ==, G_GUINT64_CONSTANT (4) << 30);
+  tear_down (&f);
+
+  /* A system that SeaBIOS starts may know no addresses above 4 GiB. */
+  set_up_with (&f, Q35_FIRMWARE_BIOS, 64 << 20, 4);
+  q35_board_reserve_for_hotplug (f.board, 0);
+  g_assert_cmphex (read_reserve (&f, 0, 24, 8), ==, G_MAXUINT64);
+  tear_down (&f);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -693,6 +768,7 @@ main (int argc, char **argv)
   g_test_add_func ("/board/q35/hostile-state", test_hostile_state);
   g_test_add_func ("/board/q35/sata", test_sata);
   g_test_add_func ("/board/q35/boot-order", test_boot_order);
+  g_test_add_func ("/board/q35/reserve", test_reserve);
   g_test_add_func ("/board/q35/bar-space", test_bar_space);
   g_test_add_func ("/board/q35/bar-space-uefi", test_bar_space_uefi);
   return g_test_run ();
