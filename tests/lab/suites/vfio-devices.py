@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""vfio-devices.py [peer]: devices of the host in a guest, each by its stock driver, the data path
+"""vfio-devices.py [peer|page]: devices of the host in a guest, each by its stock driver, the data path
 watched; taken out, put in and asked back while it runs; and back to the host. With "peer" QEMU is the
-VMM (and nothing is plugged): what fails there is the lab's fault."""
+VMM (and nothing is plugged): what fails there is the lab's fault. With "page" the window does it, which
+takes minutes."""
 
 import os
 import subprocess
@@ -10,6 +11,7 @@ import sys
 
 import hostpci
 import passed
+import passpage
 from guestlab import BUILD, PASSED_MODULES, QUICK, SLOW, Machine, Peer, Suite, image, modules
 
 WORDS = ['nvme', 'frame', 'draw', 'sound', 'usb', 'nic1', 'nic0']
@@ -146,11 +148,25 @@ def command_line(suite):
         alcove('stop', '--force', 'card')
 
 
+def page(suite):
+    """A card of two parts by the window, in a running machine."""
+    guest = Machine(suite, 'page', {
+        'firmware': 'none', 'kernel': image('kernel'), 'memory': 256,
+        'initrd': suite.initrd('card', CARDS), 'cmdline': QUICK}, [('display screen', {})])
+    hostpci.modprobe('snd_hda_intel')
+    hostpci.wait(lambda: hostpci.driver(hostpci.address('sound0')), 30, 'driver of sound0')
+    passpage.page(suite, guest, ['gpu0', 'sound0'])
+
+
 def main():
     suite = Suite('vfio-devices')
-    if sys.argv[1:] != ['peer']:
+    mode = sys.argv[1] if len(sys.argv) > 1 else ''
+    if mode == 'page':
+        suite.case('the page', page, suite)
+        return suite.end()
+    if mode != 'peer':
         suite.case('a card by the command line', command_line, suite)
-    suite.case('all devices in one guest', use, suite, peer if sys.argv[1:] == ['peer'] else ours)
+    suite.case('all devices in one guest', use, suite, peer if mode == 'peer' else ours)
     return suite.end()
 
 
