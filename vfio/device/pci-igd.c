@@ -15,11 +15,12 @@
 #include <string.h>
 
 #include "vfio/device/pci-private.h"
+#include "vfio/uapi/newer.h"
 
 #define VENDOR_INTEL 0x8086
 #define CLASS        0x03 /* display */
 #define STOLEN_MAX   (G_GUINT64_CONSTANT (512) << 20)
-#define REGION_TYPE  (VFIO_REGION_TYPE_PCI_VENDOR_TYPE | VENDOR_INTEL)
+#define REGION_TYPE  (VFIO_UAPI_REGION_VENDOR | VENDOR_INTEL)
 
 static const VfioRegion *
 find_region (VfioPci *pci, guint32 subtype)

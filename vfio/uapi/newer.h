@@ -34,6 +34,9 @@ typedef struct
 /* DETACH_PT knows no pt_id. */
 #define VFIO_UAPI_DETACH_SIZE ((guint32)G_STRUCT_OFFSET (VfioUapiAttachPt, pt_id))
 
+/* VFIO_REGION_TYPE_PCI_VENDOR_TYPE: the kernel's own shifts a signed 1 by 31. */
+#define VFIO_UAPI_REGION_VENDOR (1u << 31)
+
 /* VFIO_DEVICE_GET_PCI_HOT_RESET_INFO of a device that is bound to an iommufd. */
 #define VFIO_UAPI_HOT_RESET_DEV_ID       (1u << 0) /* group_id holds device ids */
 #define VFIO_UAPI_HOT_RESET_DEV_ID_OWNED (1u << 1) /* all of them are ours */

@@ -719,7 +719,7 @@ FakeFunction *
 fake_igd_new (const char *name, int group)
 {
   FakeFunction *igd = fake_function_new (name, group, 0x8086, 0x4680);
-  const guint type = VFIO_REGION_TYPE_PCI_VENDOR_TYPE | 0x8086;
+  const guint type = VFIO_UAPI_REGION_VENDOR | 0x8086;
   guint8 opregion[0x2000] = "IntelGraphicsMem";
   guint8 bridge[256] = { 0x86, 0x80, 0x10, 0x46, [0x08] = 0x05, [0x2c] = 0x62, 0x14, 0x99, 0x7d };
 
