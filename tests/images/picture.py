@@ -192,6 +192,28 @@ def check_pattern(picture, width, height, cursor=True):
     return left, top
 
 
+GLYPH_A = bytes.fromhex('000010386cc6c6fec6c6c6c600000000')
+
+
+def find_font(rom):
+    """The letters of 8x16 points that a VGA BIOS holds: {glyph: character}."""
+    at = rom.index(GLYPH_A) - 0x41 * 16
+    return {rom[at + 16 * c:at + 16 * c + 16]: chr(c) for c in range(0x7e, 0x1f, -1)}
+
+
+def read_text(picture, font):
+    """The lines of a VGA text screen (cells of 8 or 9 by 16 points); what is no letter is a '?'."""
+    cell = 9 if picture.width == 720 else 8
+    dots = bytes.maketrans(bytes(range(256)), b'0' + b'1' * 255)
+    lines = []
+    for top in range(0, picture.height - 15, 16):
+        rows = [picture.rows[top + y][0::3].translate(dots) for y in range(16)]
+        lines.append(''.join(
+            font.get(bytes(int(row[x:x + 8], 2) for row in rows), '?')
+            for x in range(0, picture.width - cell + 1, cell)).rstrip())
+    return lines
+
+
 def main():
     what, source = sys.argv[1:3]
     picture = read(source)

@@ -96,8 +96,9 @@ def vfio(folder):
 
 
 def sriov(folder):
-    """The same, and an NVMe controller that can be split. Its one namespace is everybody's; a virtual
-    function is offline until the physical one gives it two queues and an interrupt."""
+    """The same, a graphics card that this host does not start on, and an NVMe controller that can be
+    split. Its one namespace is everybody's; a virtual function is offline until the physical one gives
+    it two queues and an interrupt."""
     path = blank(folder, 'shared.img', NVME_MIB)
     return vfio(folder) + [
         '-device', 'pcie-root-port,id=rp1a0,chassis=26,slot=208,addr=0x1a.0',
@@ -105,7 +106,9 @@ def sriov(folder):
         '-device', 'nvme,id=pf0,serial=LAB-SPLIT,subsys=subsystem,bus=rp1a0,max_ioqpairs=6,msix_qsize=5,'
         'sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=2',
         '-drive', f'if=none,id=shared,file={path},format=raw,cache=unsafe',
-        '-device', 'nvme-ns,bus=pf0,drive=shared,nsid=1']
+        '-device', 'nvme-ns,bus=pf0,drive=shared,nsid=1',
+        '-device', 'pcie-root-port,id=rp1b0,chassis=27,slot=216,addr=0x1b.0',
+        '-device', 'ati-vga,id=gpu5,bus=rp1b0']
 
 
 PLACES = {
@@ -120,6 +123,7 @@ PLACES = {
 TABLE = {
     'plain': Profile('hardware virtualization, networks', ['kvm_amd', 'tun', 'vhost_net']),
     'vfio': Profile('devices to pass through, in good and bad places', VFIO_MODULES, PLACES, vfio),
-    'sriov': Profile('the same, and an NVMe controller that can be split', VFIO_MODULES,
-                     {**PLACES, 'pf0': '0000:00:1a.0/00.0', 'vf0': '0000:00:1a.0/00.1'}, sriov),
+    'sriov': Profile('the same, a second VGA card, and an NVMe controller that can be split', VFIO_MODULES,
+                     {**PLACES, 'pf0': '0000:00:1a.0/00.0', 'vf0': '0000:00:1a.0/00.1',
+                      'gpu5': '0000:00:1b.0/00.0'}, sriov),
 }

@@ -133,7 +133,8 @@ def viable(number):
 
 
 class Monitor:
-    """What a hand or a fault does to the hardware: lab/monitor.py says which commands there are."""
+    """What a hand or a fault does to the hardware: lab/monitor.py says which commands there are. Only one
+    at a time can be open: with Monitor() as m, where others follow."""
 
     def __init__(self):
         for port in glob.glob('/sys/class/virtio-ports/*/name'):
@@ -142,6 +143,12 @@ class Monitor:
                                   os.O_RDWR | os.O_CLOEXEC)
                 return
         raise RuntimeError('this is not the lab: there is no port lab.monitor')
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.fd)
 
     def ask(self, line):
         """The answer's bytes; RuntimeError with the emulator's words."""

@@ -17,6 +17,7 @@ import time
 import hostpci
 import passed
 import vfs
+import vgabios
 from guestlab import BUILD, Machine, Suite
 from payloads import PAYLOAD, alcove, lives, payload, setting, start_fails
 
@@ -222,7 +223,8 @@ def faults(suite):
     suite.ok(hostpci.driver(at) == 'nvme', 'and stays with its driver')
     got(suite)
     dead(suite)
-    vanished(suite, hostpci.Monitor())
+    with hostpci.Monitor() as monitor:
+        vanished(suite, monitor)
 
 
 def agree(suite, what, *names, expected):
@@ -269,7 +271,7 @@ def groups(suite):
 def main():
     suite = Suite('vfio-host')
     cases = {'groups': groups, 'faults': faults, 'taken': taken, 'lives': cycles, 'shared': vfs.shared,
-             'token': vfs.token}
+             'token': vfs.token, 'vgabios': vgabios.seabios}
     for name in sys.argv[1:] or cases:
         suite.case(name, cases[name], suite)
     return suite.end()
