@@ -81,14 +81,20 @@ set_next_overflow (Pm *pm)
   pm->guest.overflow_ns = ticks_to_ns (((ticks >> 23) + 1) << 23);
 }
 
+static void
+note_overflow (Pm *pm)
+{
+  if ((guint64)vmm_clock_get_ns (pm->host.clock) >= pm->guest.overflow_ns)
+    pm->guest.pm1_sts |= TMR_STS;
+}
+
 /* Lock held. */
 static void
 update_sci (Pm *pm)
 {
   gboolean level;
 
-  if ((guint64)vmm_clock_get_ns (pm->host.clock) >= pm->guest.overflow_ns)
-    pm->guest.pm1_sts |= TMR_STS;
+  note_overflow (pm);
   level = (pm->guest.pm1_sts & pm->guest.pm1_en & PM1_EN_MASK) != 0 ||
           (pm->guest.gpe_sts & pm->guest.gpe_en) != 0;
   vmm_irq_line_set (&pm->host.sci, level && (pm->guest.pm1_cnt & CNT_SCI_EN) != 0);
@@ -392,10 +398,15 @@ static const VmmStateField fields[] = {
   VMM_STATE_FIELD (Pm, guest.overflow_ns, VMM_STATE_U64),
 };
 
+/* What the timer has set by now is written although nobody has looked: whoever loads it does look,
+ * and saves the same. */
 static gboolean
 pm_save (VmmDevice *device, VmmStateWriter *writer, GError **error)
 {
-  vmm_state_save_fields (writer, fields, G_N_ELEMENTS (fields), device);
+  Pm now = *(const Pm *)device;
+
+  note_overflow (&now);
+  vmm_state_save_fields (writer, fields, G_N_ELEMENTS (fields), &now);
   return TRUE;
 }
 

@@ -68,6 +68,11 @@ test_timer (void)
   g_assert_false (h->gsi[9]);
   harness_out (h, BASE, 2, 1);
   g_assert_cmphex (harness_in (h, BASE, 2), ==, 0);
+  /* Saved before anybody looked at the status. */
+  harness_advance (h, G_GINT64_CONSTANT (2400000000));
+  harness_check_save_load (h);
+  g_assert_cmphex (harness_in (h, BASE, 2), ==, 1);
+  harness_out (h, BASE, 2, 1);
   harness_out (h, BASE + 2, 2, 1);
   harness_advance (h, G_GINT64_CONSTANT (2400000000));
   g_assert_true (h->gsi[9]);
