@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Graphics of Intel's processors: what is known of them, and what a guest sees of one. */
-#include "fake-kernel.h"
-#include "tests/unit/harness/harness.h"
+#include "one-card.h"
 #include "vfio/device/igd.h"
-#include "vfio/device/pci.h"
 
 #include <linux/pci_regs.h>
 #include <string.h>
@@ -156,84 +154,30 @@ test_opregion_garbage (void)
 
 /* ---- the function ---- */
 
-typedef struct
-{
-  HarnessMachine *h;
-  FakeKernel fake;
-  FakeFunction *igd;
-  VfioContainer *container;
-  PciBus *root;
-  VfioPciEvents events;
-  GPtrArray *notes;
-} Fixture;
-
 static void
-on_intx (gpointer opaque, guint slot, guint pin, gboolean level)
+set_up (OneCard *f, gconstpointer data)
 {
-}
-
-static guint
-get_gsi (gpointer opaque, guint slot, guint pin)
-{
-  return 16 + pin;
-}
-
-static const PciBusOps bus_ops = { .set_intx = on_intx, .get_gsi = get_gsi };
-
-static void
-on_note (const char *text, gpointer user_data)
-{
-  g_ptr_array_add (((Fixture *)user_data)->notes, g_strdup (text));
+  one_card_init (f, fake_igd_new (NAME, 3), RAM);
 }
 
 static void
-set_up (Fixture *f, gconstpointer data)
+tear_down (OneCard *f, gconstpointer data)
 {
-  f->h = harness_new (RAM);
-  f->notes = g_ptr_array_new_with_free_func (g_free);
-  f->events = (VfioPciEvents){ .note = on_note, .user_data = f };
-  fake_kernel_init (&f->fake);
-  f->igd = fake_igd_new (NAME, 3);
-  fake_kernel_add (&f->fake, f->igd);
-  f->container = vfio_container_new (f->h->machine, &f->fake.kernel, VFIO_WAY_AUTO);
-  f->root = pci_bus_new (f->h->machine, "root", &bus_ops, f);
-}
-
-static void
-tear_down (Fixture *f, gconstpointer data)
-{
-  VmmDevice *device = vmm_machine_find_device (f->h->machine, "igd");
-
-  if (device != NULL)
-    {
-      vmm_device_unrealize (device);
-      vmm_device_free (device);
-    }
-  g_assert_cmpuint (f->h->n_slots, ==, 1);
-  pci_bus_free (f->root);
-  vfio_container_free (f->container);
-  harness_free (f->h);
-  fake_kernel_clear (&f->fake);
-  g_ptr_array_unref (f->notes);
+  one_card_unplug (vmm_machine_find_device (f->h->machine, "igd"));
+  one_card_clear (f);
 }
 
 static VmmDevice *
-make (Fixture *f, VfioPciIgd igd, guint slot)
+make (OneCard *f, VfioPciIgd igd, guint slot)
 {
-  VmmDevice *device = vmm_device_new (&vfio_pci_ops, "igd");
+  VmmDevice *device = one_card_make (f, "igd", NAME, slot);
 
-  g_assert_true (vmm_device_set_pointer (device, "bus", f->root, NULL));
-  g_assert_true (vmm_device_set_uint (device, "devfn", PCI_MAKE_DEVFN (slot, 0), NULL));
-  g_assert_true (vmm_device_set_pointer (device, "container", f->container, NULL));
-  g_assert_true (vmm_device_set_string (device, "host", NAME, NULL));
-  g_assert_true (vmm_device_set_string (device, "sysfs", "/sys/bus/pci/devices/" NAME, NULL));
   g_assert_true (vmm_device_set_uint (device, "igd", igd, NULL));
-  g_assert_true (vmm_device_set_pointer (device, "events", &f->events, NULL));
   return device;
 }
 
 static VmmDevice *
-plug (Fixture *f, VfioPciIgd igd)
+plug (OneCard *f, VfioPciIgd igd)
 {
   VmmDevice *device = harness_realize (f->h, make (f, igd, 2));
 
@@ -241,27 +185,20 @@ plug (Fixture *f, VfioPciIgd igd)
   return device;
 }
 
-static void
-unplug (VmmDevice *device)
-{
-  vmm_device_unrealize (device);
-  vmm_device_free (device);
-}
-
 static guint32
-cfg (Fixture *f, guint offset, guint size)
+cfg (OneCard *f, guint offset, guint size)
 {
   return pci_bus_config_read (f->root, 0, PCI_MAKE_DEVFN (2, 0), offset, size);
 }
 
 static void
-cfg_write (Fixture *f, guint offset, guint size, guint32 value)
+cfg_write (OneCard *f, guint offset, guint size, guint32 value)
 {
   pci_bus_config_write (f->root, 0, PCI_MAKE_DEVFN (2, 0), offset, size, value);
 }
 
 static void
-decode (Fixture *f)
+decode (OneCard *f)
 {
   cfg_write (f, PCI_BASE_ADDRESS_0, 4, (guint32)BAR0);
   cfg_write (f, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
@@ -283,7 +220,7 @@ look (VmmMapping *mapping, gpointer user_data)
 }
 
 static gboolean
-is_direct (Fixture *f, guint64 gpa)
+is_direct (OneCard *f, guint64 gpa)
 {
   Look l = { .gpa = gpa };
 
@@ -292,7 +229,7 @@ is_direct (Fixture *f, guint64 gpa)
 }
 
 static void
-test_on (Fixture *f, gconstpointer data)
+test_on (OneCard *f, gconstpointer data)
 {
   VmmDevice *device = plug (f, VFIO_PCI_IGD_ON);
   const VfioPciGraphics *graphics = vfio_pci_get_graphics (device);
@@ -301,7 +238,7 @@ test_on (Fixture *f, gconstpointer data)
   g_assert_cmphex (device->ops->flags & VMM_DEVICE_UNSAVABLE, !=, 0);
   g_assert_nonnull (graphics);
   g_assert_cmpmem (g_bytes_get_data (graphics->opregion, NULL),
-                   g_bytes_get_size (graphics->opregion), f->igd->extras[0].data, 0x2000);
+                   g_bytes_get_size (graphics->opregion), f->card->extras[0].data, 0x2000);
   g_assert_cmpuint (graphics->stolen_size, ==, 0);
   g_assert_false (graphics->host_bridge.known || graphics->lpc_bridge.known);
 
@@ -309,7 +246,7 @@ test_on (Fixture *f, gconstpointer data)
   g_assert_cmphex (cfg (f, 0xfc, 4), ==, 0);
   g_assert_cmphex (cfg (f, 0x50, 4), ==, 0x000000c1);
   g_assert_cmphex (cfg (f, 0xc0, 4) | cfg (f, 0xc4, 4), ==, 0);
-  f->igd->n_writes = 0;
+  f->card->n_writes = 0;
   cfg_write (f, 0x50, 4, G_MAXUINT32);
   cfg_write (f, 0xc0, 4, G_MAXUINT32);
   cfg_write (f, 0xc4, 4, G_MAXUINT32);
@@ -325,25 +262,25 @@ test_on (Fixture *f, gconstpointer data)
   g_assert_cmphex (cfg (f, 0xfc, 4), ==, 0x7ff20000);
   vmm_machine_reset_devices (f->h->machine, VMM_RESET_WARM);
   g_assert_cmphex (cfg (f, 0xfc, 4), ==, 0);
-  f->igd->n_writes = 0;
+  f->card->n_writes = 0;
   cfg_write (f, 0xfc, 4, 0x12345000);
   vfio_pci_set_opregion_address (device, 0x7ff20000);
   g_assert_cmphex (cfg (f, 0xfc, 4), ==, 0x12345000);
-  g_assert_cmpuint (f->igd->n_writes, ==, 0);
-  g_assert_cmphex (f->igd->config[0xfc], ==, 0x18);
+  g_assert_cmpuint (f->card->n_writes, ==, 0);
+  g_assert_cmphex (f->card->config[0xfc], ==, 0x18);
 }
 
 /* The registers once more in BAR 0. What lies beside them is the device's. */
 static void
-test_mirrors (Fixture *f, gconstpointer data)
+test_mirrors (OneCard *f, gconstpointer data)
 {
   plug (f, VFIO_PCI_IGD_ON);
   decode (f);
-  fake_function_poke (f->igd, 0, 0x108040, 0x000002c1);
-  fake_function_poke (f->igd, 0, 0x108044, 0x11223344);
-  fake_function_poke (f->igd, 0, 0x10803c, 0x55667788);
-  fake_function_poke (f->igd, 0, 0x1080c0, 0x7b800000);
-  fake_function_poke (f->igd, 0, 0x1080c8, 0x99aabbcc);
+  fake_function_poke (f->card, 0, 0x108040, 0x000002c1);
+  fake_function_poke (f->card, 0, 0x108044, 0x11223344);
+  fake_function_poke (f->card, 0, 0x10803c, 0x55667788);
+  fake_function_poke (f->card, 0, 0x1080c0, 0x7b800000);
+  fake_function_poke (f->card, 0, 0x1080c8, 0x99aabbcc);
   g_assert_cmphex (harness_mmio_read (f->h, BAR0 + 0x108040, 4), ==, 0xc1);
   g_assert_cmphex (harness_mmio_read (f->h, BAR0 + 0x108041, 1), ==, 0);
   g_assert_cmphex (harness_mmio_read (f->h, BAR0 + 0x108044, 4), ==, 0x11223344);
@@ -354,14 +291,14 @@ test_mirrors (Fixture *f, gconstpointer data)
   g_assert_cmphex (harness_mmio_read (f->h, BAR0 + 0x1080c0, 8), ==, 0);
   g_assert_cmphex (harness_mmio_read (f->h, BAR0 + 0x1080c4, 8), ==,
                    G_GUINT64_CONSTANT (0x99aabbcc00000000));
-  f->igd->n_writes = 0;
+  f->card->n_writes = 0;
   harness_mmio_write (f->h, BAR0 + 0x108040, 4, G_MAXUINT32);
   harness_mmio_write (f->h, BAR0 + 0x1080c0, 8, G_MAXUINT64);
   harness_mmio_write (f->h, BAR0 + 0x108040, 8, G_MAXUINT64);
-  g_assert_cmpuint (f->igd->n_writes, ==, 0);
+  g_assert_cmpuint (f->card->n_writes, ==, 0);
   g_assert_cmphex (harness_mmio_read (f->h, BAR0 + 0x108040, 4), ==, 0xc1);
   harness_mmio_write (f->h, BAR0 + 0x1080c8, 4, 7);
-  g_assert_cmphex (fake_function_peek (f->igd, 0, 0x1080c8), ==, 7);
+  g_assert_cmphex (fake_function_peek (f->card, 0, 0x1080c8), ==, 7);
   /* One page costs exits, no other. */
   g_assert_true (is_direct (f, BAR0 + 0x107fff));
   g_assert_false (is_direct (f, BAR0 + 0x108000));
@@ -371,7 +308,7 @@ test_mirrors (Fixture *f, gconstpointer data)
 
 /* As before there was anything of this. */
 static void
-test_off (Fixture *f, gconstpointer data)
+test_off (OneCard *f, gconstpointer data)
 {
   VmmDevice *device = plug (f, VFIO_PCI_IGD_OFF);
 
@@ -387,7 +324,7 @@ test_off (Fixture *f, gconstpointer data)
 }
 
 static void
-test_legacy (Fixture *f, gconstpointer data)
+test_legacy (OneCard *f, gconstpointer data)
 {
   VmmDevice *device;
   const VfioPciGraphics *graphics;
@@ -414,55 +351,55 @@ test_legacy (Fixture *f, gconstpointer data)
   g_assert_cmphex (cfg (f, 0xc0, 4), ==, 0x74000001);
   decode (f);
   g_assert_cmphex (harness_mmio_read (f->h, BAR0 + 0x1080c0, 8), ==, 0x74000001);
-  g_assert_cmphex (f->igd->config[0xc3], ==, 0x7b);
+  g_assert_cmphex (f->card->config[0xc3], ==, 0x7b);
   vmm_machine_reset_devices (f->h->machine, VMM_RESET_WARM);
   g_assert_cmphex (cfg (f, 0xc0, 4), ==, 0);
 }
 
 /* Older ones have the narrow register; too much set aside is none. */
 static void
-test_generations (Fixture *f, gconstpointer data)
+test_generations (OneCard *f, gconstpointer data)
 {
   VmmDevice *device;
 
-  fake_function_set (f->igd, PCI_DEVICE_ID, 2, 0x1912);
-  fake_function_set (f->igd, 0x5c, 4, 0x7b800001);
+  fake_function_set (f->card, PCI_DEVICE_ID, 2, 0x1912);
+  fake_function_set (f->card, 0x5c, 4, 0x7b800001);
   device = plug (f, VFIO_PCI_IGD_LEGACY);
   g_assert_cmphex (cfg (f, 0x5c, 4), ==, 0);
   g_assert_cmphex (cfg (f, 0xc0, 4), ==, 0x7b800000); /* not that register here */
   cfg_write (f, 0x5c, 4, 0x70000000);
   decode (f);
-  fake_function_poke (f->igd, 0, 0x1080c4, 0x12345678);
+  fake_function_poke (f->card, 0, 0x1080c4, 0x12345678);
   g_assert_cmphex (harness_mmio_read (f->h, BAR0 + 0x1080c0, 8), ==,
                    G_GUINT64_CONSTANT (0x1234567870000000));
-  unplug (device);
+  one_card_unplug (device);
 
-  fake_function_set (f->igd, 0x50, 4, 0x000020c1); /* 1 GiB */
+  fake_function_set (f->card, 0x50, 4, 0x000020c1); /* 1 GiB */
   device = plug (f, VFIO_PCI_IGD_LEGACY);
   g_assert_cmpuint (vfio_pci_get_graphics (device)->stolen_size, ==, 0);
   g_assert_cmphex (cfg (f, 0x50, 4), ==, 0x000000c1);
   g_assert_cmpuint (f->notes->len, ==, 1);
   g_assert_nonnull (strstr (f->notes->pdata[0], "1024 MiB"));
-  unplug (device);
+  one_card_unplug (device);
 
   /* A virtual function has no such registers, a newer generation reaches it by itself. */
   g_ptr_array_set_size (f->notes, 0);
-  fake_function_set (f->igd, 0x50, 4, 0);
+  fake_function_set (f->card, 0x50, 4, 0);
   device = plug (f, VFIO_PCI_IGD_ON);
   g_assert_cmphex (cfg (f, 0x5c, 4), ==, 0x7b800001);
   decode (f);
   g_assert_true (is_direct (f, BAR0 + 0x108000));
-  unplug (device);
-  fake_function_set (f->igd, 0x50, 4, 0x000002c1);
-  fake_function_set (f->igd, PCI_DEVICE_ID, 2, 0x7d55);
+  one_card_unplug (device);
+  fake_function_set (f->card, 0x50, 4, 0x000002c1);
+  fake_function_set (f->card, PCI_DEVICE_ID, 2, 0x7d55);
   device = plug (f, VFIO_PCI_IGD_ON);
   g_assert_cmphex (cfg (f, 0x50, 4), ==, 0x000002c1);
   g_assert_nonnull (vfio_pci_get_graphics (device)->opregion);
   g_assert_cmpuint (f->notes->len, ==, 0);
-  unplug (device);
+  one_card_unplug (device);
 
   /* Not known, but it has an OpRegion. */
-  fake_function_set (f->igd, PCI_DEVICE_ID, 2, 0xd999);
+  fake_function_set (f->card, PCI_DEVICE_ID, 2, 0xd999);
   device = plug (f, VFIO_PCI_IGD_ON);
   g_assert_nonnull (vfio_pci_get_graphics (device)->opregion);
   g_assert_cmphex (cfg (f, 0x50, 4), ==, 0x000002c1);
@@ -472,31 +409,31 @@ test_generations (Fixture *f, gconstpointer data)
 
 /* No card of anybody is taken for one. */
 static void
-test_others (Fixture *f, gconstpointer data)
+test_others (OneCard *f, gconstpointer data)
 {
   VmmDevice *device;
   g_autoptr (GError) error = NULL;
 
-  fake_function_set (f->igd, PCI_CLASS_REVISION, 4, 0x02000001);
+  fake_function_set (f->card, PCI_CLASS_REVISION, 4, 0x02000001);
   device = plug (f, VFIO_PCI_IGD_ON);
   g_assert_null (vfio_pci_get_graphics (device));
   g_assert_cmphex (cfg (f, 0xfc, 4), ==, 0x6e5d4018);
-  unplug (device);
+  one_card_unplug (device);
   device = make (f, VFIO_PCI_IGD_LEGACY, 2);
   g_assert_false (vmm_device_realize (device, f->h->machine, &error));
   g_assert_nonnull (strstr (error->message, "remove igd=legacy"));
   vmm_device_free (device);
 
-  fake_function_set (f->igd, PCI_CLASS_REVISION, 4, 0x03000001);
-  fake_function_set (f->igd, PCI_VENDOR_ID, 2, 0x10de);
+  fake_function_set (f->card, PCI_CLASS_REVISION, 4, 0x03000001);
+  fake_function_set (f->card, PCI_VENDOR_ID, 2, 0x10de);
   device = plug (f, VFIO_PCI_IGD_ON);
   g_assert_null (vfio_pci_get_graphics (device));
   g_assert_cmphex (cfg (f, 0xfc, 4), ==, 0x6e5d4018);
-  unplug (device);
+  one_card_unplug (device);
 
   /* A card of Intel's, whose kernel shows no OpRegion. */
-  fake_function_set (f->igd, PCI_VENDOR_ID, 4, 0x56a08086);
-  f->igd->extras[0].type = 0;
+  fake_function_set (f->card, PCI_VENDOR_ID, 4, 0x56a08086);
+  f->card->extras[0].type = 0;
   device = plug (f, VFIO_PCI_IGD_ON);
   g_assert_null (vfio_pci_get_graphics (device));
   g_assert_cmphex (cfg (f, 0x50, 4), ==, 0x000002c1);
@@ -505,12 +442,12 @@ test_others (Fixture *f, gconstpointer data)
 
 /* Whatever the kernel says of its regions, the function works, and people hear why it has none. */
 static void
-test_hostile_regions (Fixture *f, gconstpointer data)
+test_hostile_regions (OneCard *f, gconstpointer data)
 {
   static const guint64 sizes[] = {
     0, 1, 0x1fff, 0x102001, G_GUINT64_CONSTANT (1) << 45, G_MAXUINT64
   };
-  FakeExtra *opregion = &f->igd->extras[0];
+  FakeExtra *opregion = &f->card->extras[0];
 
   for (guint i = 0; i < G_N_ELEMENTS (sizes) + 3; i++)
     {
@@ -520,8 +457,8 @@ test_hostile_regions (Fixture *f, gconstpointer data)
       opregion->unreadable = i == G_N_ELEMENTS (sizes);
       opregion->data[0] = i == G_N_ELEMENTS (sizes) + 1 ? 'X' : 'I';
       opregion->data[0x400] = i == G_N_ELEMENTS (sizes) + 2 ? 0 : '$';
-      f->igd->extras[1].size = i % 2 == 0 ? 256 : 32;
-      f->igd->extras[2].unreadable = i % 3 == 0;
+      f->card->extras[1].size = i % 2 == 0 ? 256 : 32;
+      f->card->extras[2].unreadable = i % 3 == 0;
       g_ptr_array_set_size (f->notes, 0);
       device = plug (f, VFIO_PCI_IGD_LEGACY);
       g_test_message ("case %u: %s", i, f->notes->len > 0 ? (char *)f->notes->pdata[0] : "");
@@ -533,13 +470,13 @@ test_hostile_regions (Fixture *f, gconstpointer data)
       g_assert_cmpint (vfio_pci_get_graphics (device)->lpc_bridge.known, ==, i % 3 != 0);
       g_assert_cmphex (cfg (f, 0xfc, 4), ==, 0);
       vfio_pci_set_opregion_address (device, 0x7ff20000);
-      unplug (device);
+      one_card_unplug (device);
     }
 }
 
 /* A capability where the registers should be: it is something else. */
 static void
-test_other_layout (Fixture *f, gconstpointer data)
+test_other_layout (OneCard *f, gconstpointer data)
 {
   static const guint8 places[] = { 0x50, 0xc0, 0xc4, 0xfc };
 
@@ -547,20 +484,20 @@ test_other_layout (Fixture *f, gconstpointer data)
     {
       VmmDevice *device;
 
-      fake_function_set (f->igd, 0xd0, 2, (guint32)places[i] << 8 | 1);
-      fake_function_set (f->igd, places[i], 4, 0x00060009);
+      fake_function_set (f->card, 0xd0, 2, (guint32)places[i] << 8 | 1);
+      fake_function_set (f->card, places[i], 4, 0x00060009);
       device = plug (f, VFIO_PCI_IGD_ON);
       g_assert_null (vfio_pci_get_graphics (device));
       g_assert_cmpuint (f->notes->len, ==, 1);
       g_assert_nonnull (strstr (f->notes->pdata[0], "not that of graphics"));
       g_assert_cmphex (cfg (f, places[i], 2), ==, 9);
       g_ptr_array_set_size (f->notes, 0);
-      unplug (device);
+      one_card_unplug (device);
     }
 }
 
 static void
-test_every_call (Fixture *f, gconstpointer data)
+test_every_call (OneCard *f, gconstpointer data)
 {
   for (guint n = 1;; n++)
     {
@@ -581,7 +518,7 @@ test_every_call (Fixture *f, gconstpointer data)
   f->fake.fail_at = 0;
 }
 
-#define ADD(path, func) g_test_add ("/vfio/igd/" path, Fixture, NULL, set_up, func, tear_down)
+#define ADD(path, func) g_test_add ("/vfio/igd/" path, OneCard, NULL, set_up, func, tear_down)
 
 int
 main (int argc, char **argv)

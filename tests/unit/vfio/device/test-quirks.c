@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What is done for single kinds of card, over the model of the kernel. */
-#include "fake-kernel.h"
-#include "tests/unit/harness/harness.h"
-#include "vfio/device/pci.h"
+#include "one-card.h"
 
 #include <linux/pci_regs.h>
 #include <string.h>
@@ -13,83 +11,30 @@
 #define BAR2 G_GUINT64_CONSTANT (0xd0000000)
 #define BAR4 G_GUINT64_CONSTANT (0xe0000000)
 
-typedef struct
-{
-  HarnessMachine *h;
-  FakeKernel fake;
-  FakeFunction *card;
-  VfioContainer *container;
-  PciBus *root;
-  VfioPciEvents events;
-  GPtrArray *notes;
-} Fixture;
-
 static void
-on_intx (gpointer opaque, guint slot, guint pin, gboolean level)
+set_up (OneCard *f, gconstpointer data)
 {
-}
-
-static guint
-get_gsi (gpointer opaque, guint slot, guint pin)
-{
-  return 16 + pin;
-}
-
-static const PciBusOps bus_ops = { .set_intx = on_intx, .get_gsi = get_gsi };
-
-static void
-on_note (const char *text, gpointer user_data)
-{
-  g_ptr_array_add (((Fixture *)user_data)->notes, g_strdup (text));
+  one_card_init (f, fake_function_new (NAME, 3, 0x10ec, 0x8168), RAM);
 }
 
 static void
-set_up (Fixture *f, gconstpointer data)
+unplug (OneCard *f)
 {
-  f->h = harness_new (RAM);
-  f->notes = g_ptr_array_new_with_free_func (g_free);
-  f->events = (VfioPciEvents){ .note = on_note, .user_data = f };
-  fake_kernel_init (&f->fake);
-  f->card = fake_function_new (NAME, 3, 0x10ec, 0x8168);
-  fake_kernel_add (&f->fake, f->card);
-  f->container = vfio_container_new (f->h->machine, &f->fake.kernel, VFIO_WAY_AUTO);
-  f->root = pci_bus_new (f->h->machine, "root", &bus_ops, f);
+  one_card_unplug (vmm_machine_find_device (f->h->machine, "card"));
 }
 
 static void
-unplug (Fixture *f)
-{
-  VmmDevice *device = vmm_machine_find_device (f->h->machine, "card");
-
-  if (device == NULL)
-    return;
-  vmm_device_unrealize (device);
-  vmm_device_free (device);
-}
-
-static void
-tear_down (Fixture *f, gconstpointer data)
+tear_down (OneCard *f, gconstpointer data)
 {
   unplug (f);
-  g_assert_cmpuint (f->h->n_slots, ==, 1);
-  pci_bus_free (f->root);
-  vfio_container_free (f->container);
-  harness_free (f->h);
-  fake_kernel_clear (&f->fake);
-  g_ptr_array_unref (f->notes);
+  one_card_clear (f);
 }
 
 static VmmDevice *
-plug (Fixture *f)
+plug (OneCard *f)
 {
-  VmmDevice *device = vmm_device_new (&vfio_pci_ops, "card");
+  VmmDevice *device = one_card_make (f, "card", NAME, 3);
 
-  g_assert_true (vmm_device_set_pointer (device, "bus", f->root, NULL));
-  g_assert_true (vmm_device_set_uint (device, "devfn", PCI_MAKE_DEVFN (3, 0), NULL));
-  g_assert_true (vmm_device_set_pointer (device, "container", f->container, NULL));
-  g_assert_true (vmm_device_set_string (device, "host", NAME, NULL));
-  g_assert_true (vmm_device_set_string (device, "sysfs", "/sys/bus/pci/devices/" NAME, NULL));
-  g_assert_true (vmm_device_set_pointer (device, "events", &f->events, NULL));
   g_assert_true (vmm_device_set_bool (device, "vga", f->card->has_vga, NULL));
   harness_realize (f->h, device);
   vmm_machine_reset_devices (f->h->machine, VMM_RESET_COLD);
@@ -97,13 +42,13 @@ plug (Fixture *f)
 }
 
 static guint32
-cfg (Fixture *f, guint offset, guint size)
+cfg (OneCard *f, guint offset, guint size)
 {
   return pci_bus_config_read (f->root, 0, PCI_MAKE_DEVFN (3, 0), offset, size);
 }
 
 static void
-cfg_write (Fixture *f, guint offset, guint size, guint32 value)
+cfg_write (OneCard *f, guint offset, guint size, guint32 value)
 {
   pci_bus_config_write (f->root, 0, PCI_MAKE_DEVFN (3, 0), offset, size, value);
 }
@@ -124,7 +69,7 @@ look (VmmMapping *mapping, gpointer user_data)
 }
 
 static gboolean
-is_direct (Fixture *f, guint64 gpa)
+is_direct (OneCard *f, guint64 gpa)
 {
   Look l = { .gpa = gpa };
 
@@ -135,7 +80,7 @@ is_direct (Fixture *f, guint64 gpa)
 /* ---- RTL8168 ---- */
 
 static void
-make_rtl8168 (Fixture *f, gboolean msix)
+make_rtl8168 (OneCard *f, gboolean msix)
 {
   fake_function_add_bar (f->card, 2, 4096, PCI_BASE_ADDRESS_MEM_TYPE_64);
   fake_function_add_bar (f->card, 4, 16384, PCI_BASE_ADDRESS_MEM_TYPE_64);
@@ -151,7 +96,7 @@ make_rtl8168 (Fixture *f, gboolean msix)
 }
 
 static void
-decode_rtl8168 (Fixture *f)
+decode_rtl8168 (OneCard *f)
 {
   cfg_write (f, PCI_BASE_ADDRESS_2, 4, (guint32)BAR2);
   cfg_write (f, PCI_BASE_ADDRESS_4, 4, (guint32)BAR4);
@@ -159,7 +104,7 @@ decode_rtl8168 (Fixture *f)
 }
 
 static void
-test_rtl8168 (Fixture *f, gconstpointer data)
+test_rtl8168 (OneCard *f, gconstpointer data)
 {
   make_rtl8168 (f, TRUE);
   plug (f);
@@ -216,7 +161,7 @@ test_rtl8168 (Fixture *f, gconstpointer data)
 
 /* Nothing to watch without MSI-X, nor on another card. */
 static void
-test_rtl8168_not (Fixture *f, gconstpointer data)
+test_rtl8168_not (OneCard *f, gconstpointer data)
 {
   make_rtl8168 (f, FALSE);
   plug (f);
@@ -291,7 +236,7 @@ access_radeon (
 }
 
 static void
-test_radeon (Fixture *f, gconstpointer data)
+test_radeon (OneCard *f, gconstpointer data)
 {
   Radeon radeon = { .counter = 0x20100 };
 
@@ -356,7 +301,7 @@ test_radeon (Fixture *f, gconstpointer data)
 
 /* BAR 5 is too small, or of ports: not that card. */
 static void
-test_radeon_hostile (Fixture *f, gconstpointer data)
+test_radeon_hostile (OneCard *f, gconstpointer data)
 {
   Radeon radeon = { .counter = 0x20100 };
 
@@ -377,7 +322,7 @@ test_radeon_hostile (Fixture *f, gconstpointer data)
 /* ---- the legacy VGA places ---- */
 
 static void
-test_nvidia_vga (Fixture *f, gconstpointer data)
+test_nvidia_vga (OneCard *f, gconstpointer data)
 {
   fake_function_set (f->card, PCI_VENDOR_ID, 4, 0x01d110de);
   fake_function_set (f->card, PCI_CLASS_REVISION, 4, 0x03000000);
@@ -437,7 +382,7 @@ test_nvidia_vga (Fixture *f, gconstpointer data)
 }
 
 static void
-test_ati_vga (Fixture *f, gconstpointer data)
+test_ati_vga (OneCard *f, gconstpointer data)
 {
   fake_function_set (f->card, PCI_VENDOR_ID, 4, 0x68181002);
   fake_function_set (f->card, PCI_CLASS_REVISION, 4, 0x03000000);
@@ -461,7 +406,7 @@ test_ati_vga (Fixture *f, gconstpointer data)
 /* ---- ROM ---- */
 
 static void
-test_no_rom (Fixture *f, gconstpointer data)
+test_no_rom (OneCard *f, gconstpointer data)
 {
   static const guint8 rom[4096] = { 0x55, 0xaa };
 
@@ -475,7 +420,7 @@ test_no_rom (Fixture *f, gconstpointer data)
   g_assert_nonnull (strstr (f->notes->pdata[0], "hang"));
 }
 
-#define ADD(path, func) g_test_add ("/vfio/quirks/" path, Fixture, NULL, set_up, func, tear_down)
+#define ADD(path, func) g_test_add ("/vfio/quirks/" path, OneCard, NULL, set_up, func, tear_down)
 
 int
 main (int argc, char **argv)
